@@ -1,0 +1,17 @@
+"""Theorems about Sparse Contextual Bigrams, each established by independent routes.
+
+>>> import scbtheory as scb
+>>> task = scb.SCB.random(vocab_size=3, context_length=50, sparsity=2, seed=0)
+>>> theta = scb.Parameters.initial(task)
+>>> scb.population.gradient(task, theta).V.shape
+(3, 3)
+"""
+
+from scbtheory import model, population
+from scbtheory.backend import Backend, get_backend
+from scbtheory.errors import SCBError
+from scbtheory.model import Parameters
+from scbtheory.task import SCB, Batch
+
+__version__ = "0.1.0"
+__all__ = ["SCB", "Backend", "Batch", "Parameters", "SCBError", "get_backend", "model", "population"]

@@ -1,0 +1,125 @@
+"""Which array library computes, on which device, at which precision.
+
+A backend is chosen once, by name, and travels with the task; nothing is global and nothing falls
+back silently. The rest of the package is written against the array API standard and asks the
+backend only for its namespace ``xp``, its float ``dtype`` and its token loops (``kernels``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from scbtheory.errors import BackendUnavailable, InvalidArgument, UnknownBackend, nearest
+
+NAMES = ("numpy", "cupy")
+FLOATS = ("float64", "float32")
+_NO_GPU = (
+    "backend 'cupy' was asked for, and CuPy and the driver work, but this machine shows no "
+    "GPU; attach one (see CUDA_VISIBLE_DEVICES), or use backend 'numpy'"
+)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An array namespace with its device, float precision and token loops.
+
+    Attributes
+    ----------
+    name : ``"numpy"``, ``"cupy"``, or the name of another array-API namespace.
+    xp : the array-API namespace.
+    device : where new arrays live (``None``: the namespace's default).
+    dtype : the float type of parameters, losses and gradients.
+    kernels : the module with the token loops (see :mod:`scbtheory.kernels`).
+    """
+
+    name: str
+    xp: ModuleType
+    device: Any
+    dtype: Any
+    kernels: ModuleType
+
+    def asarray(self, values, dtype=None):
+        """Return host values as an array on the device (shared, not copied, where it is the host)."""
+        values = np.asarray(values)
+        if dtype is None:
+            dtype = self.dtype
+        return self.xp.asarray(values.tolist() if self._opaque else values, dtype=dtype, device=self.device)
+
+    def to_numpy(self, array):
+        """Return an array of this backend as a NumPy array in host memory (NumPy's own as they are)."""
+        if isinstance(array, np.ndarray):
+            return array
+        if hasattr(array, "get"):  # CuPy
+            return array.get()
+        return np.from_dlpack(self.xp.asarray(array, device=_host_device(self.xp)))
+
+    @property
+    def _opaque(self) -> bool:
+        """True for namespaces that do not read NumPy arrays directly."""
+        return self.xp.__name__.startswith("array_api_strict")
+
+
+def _host_device(xp):
+    return xp.Device("CPU_DEVICE") if hasattr(xp, "Device") else None
+
+
+def get_backend(name: str | Backend = "numpy", dtype: str | None = None) -> Backend:
+    """Return the backend called ``name`` ("numpy" or "cupy") at precision ``dtype``.
+
+    Without ``dtype``, a name means float64 and a :class:`Backend` keeps its own precision.
+
+    Raises
+    ------
+    UnknownBackend : no such name.
+    BackendUnavailable : CuPy is not installed; or is installed without a usable driver; or sees no GPU.
+    InvalidArgument : ``dtype`` is neither "float64" nor "float32".
+    """
+    if dtype is not None and not (isinstance(dtype, str) and dtype in FLOATS):
+        raise InvalidArgument(f"dtype is {dtype!r}; expected one of {', '.join(FLOATS)}")
+    if isinstance(name, Backend):
+        return name if dtype is None else replace(name, dtype=getattr(name.xp, dtype))
+    dtype = dtype or "float64"
+    if name == "numpy":
+        return from_namespace("numpy", np, dtype=dtype)
+    if name == "cupy":
+        return from_namespace("cupy", _usable_cupy(), dtype=dtype)
+    raise UnknownBackend(
+        f"backend {name!r} is not known; expected one of {', '.join(NAMES)}{nearest(name, NAMES)}"
+    )
+
+
+def from_namespace(name: str, module: ModuleType, *, device=None, dtype: str = "float64") -> Backend:
+    """Wrap any array-API namespace as a backend that uses the readable reference loops."""
+    from array_api_compat import array_namespace
+
+    from scbtheory.kernels import loops_for
+
+    xp = array_namespace(module.zeros(1)) if name in NAMES else module
+    return Backend(name, xp, device, getattr(xp, dtype), loops_for(name))
+
+
+def _usable_cupy() -> ModuleType:
+    """Import CuPy, or say which of the three things is missing."""
+    try:
+        import cupy
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"backend 'cupy' was asked for, but CuPy is not installed ({error}); "
+            "install it with: pip install 'scbtheory[gpu]'"
+        ) from error
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:  # CUDARuntimeError exists only where CuPy could load CUDA
+        if "cudaErrorNoDevice" in str(error):  # how CUDA itself reports a count of zero
+            raise BackendUnavailable(_NO_GPU) from error
+        raise BackendUnavailable(
+            "backend 'cupy' was asked for and CuPy is installed, but CUDA gives no usable device "
+            f"({error}); install or update the NVIDIA driver, or use backend 'numpy'"
+        ) from error
+    if count == 0:
+        raise BackendUnavailable(_NO_GPU)
+    return cupy

@@ -1,0 +1,17 @@
+"""The registry: every claim of the theory with its routes and controls, ready to be verified.
+
+This is the only place that sees both the derivations and the numerics.
+"""
+
+from scbtheory.claims.framework import REGISTRY, Claim, ClaimReport, Control, Route, find, verify
+from scbtheory.claims import model, population  # isort: skip  (they register their claims)
+
+ORDER = "MGRSNTXE"  # the order of theory: model, gradients, reduction, stages, noise, transfer, softmax, experiments
+
+
+def ids() -> list[str]:
+    """Return the ids of all claims in the order of the theory."""
+    return sorted(REGISTRY, key=lambda name: (ORDER.index(name[0]), int(name[1:])))
+
+
+__all__ = ["REGISTRY", "Claim", "ClaimReport", "Control", "Route", "find", "ids", "model", "population", "verify"]

@@ -1,0 +1,60 @@
+"""The token loops in array-API operations only: slow, short, and the oracle of every faster version.
+
+No array of size B x N x T is formed: each function walks over the vocabulary and keeps one B x T
+temporary.
+"""
+
+from __future__ import annotations
+
+from scbtheory.kernels.stream import Stream, uniforms, words
+
+
+def draw(backend, stream: Stream, shape, cdf, dtype):
+    """Draw i.i.d. tokens with cumulative probabilities ``cdf`` (host floats, length N, last one 1).
+
+    Token ``i`` owns 16 bits ``c`` of word ``i // 4``; a second stream supplies 53 more bits ``r``.
+    It is the number of boundaries ``n < N - 1`` with ``2**16 cdf[n] <= c + r``, compared as
+    ``2**16 cdf[n] - c <= r``: both sides are exact, so a probability is wrong by at most 2**-69
+    plus the rounding of ``cdf`` itself.
+    """
+    xp, device = backend.xp, backend.device
+    size = 1
+    for extent in shape:
+        size *= extent
+    index = xp.arange(size, dtype=xp.uint64, device=device)
+    word = words(xp, device, stream, index // _uint(xp, device, 4))
+    lane = index % _uint(xp, device, 4) * _uint(xp, device, 16)
+    code = xp.astype(word >> lane & _uint(xp, device, 0xFFFF), xp.float64)
+    rest = uniforms(xp, device, stream.refinement, index)
+    token = xp.zeros((size,), dtype=xp.int64, device=device)
+    for boundary in cdf[:-1]:
+        token = token + xp.astype(65536.0 * float(boundary) - code <= rest, xp.int64)
+    return xp.reshape(xp.astype(token, dtype), tuple(shape))
+
+
+def histogram(backend, tokens, trigger, weights):
+    """``z[b, n] = sum_t weights[t, k_b] 1{tokens[b, t] = n}``: the token histogram that attention weighs."""
+    xp = backend.xp
+    own = xp.take(weights.T, xp.astype(trigger, xp.int64), axis=0)  # (B, T): each sample's own column
+    zero = xp.zeros((1, 1), dtype=own.dtype, device=backend.device)
+    columns = [xp.sum(xp.where(tokens == n, own, zero), axis=1) for n in range(weights.shape[1])]
+    return xp.stack(columns, axis=1)
+
+
+def accumulate(backend, tokens, trigger, table):
+    """``g[t, k] = sum_{b: k_b = k} table[b, tokens[b, t]]``: each sample's table, summed by position."""
+    xp = backend.xp
+    n_tokens = table.shape[1]
+    columns = []
+    for k in range(n_tokens):
+        members = xp.nonzero(trigger == k)[0]
+        own, rows = xp.take(tokens, members, axis=0), xp.take(table, members, axis=0)
+        column = xp.zeros((tokens.shape[1],), dtype=table.dtype, device=backend.device)
+        for n in range(n_tokens):
+            column = column + xp.astype(own == n, table.dtype).T @ rows[:, n]
+        columns.append(column)
+    return xp.stack(columns, axis=1)
+
+
+def _uint(xp, device, value):
+    return xp.full((1,), value, dtype=xp.uint64, device=device)

@@ -1,0 +1,119 @@
+r"""The one-layer linear transformer :math:`f(X, k; A, V) = V X a^{(k)}` and its minibatch gradients (G6).
+
+The context enters only through the histogram :math:`z_b = X_b a^{(k_b)}`, so no one-hot array is
+ever formed: a step costs two passes over the B x T tokens and a few products of N x N matrices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scbtheory.errors import MixedBackends, ShapeMismatch
+from scbtheory.task import SCB, Batch, _below
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Attention ``A`` (T, N), one column a trigger, and value ``V`` (N, N); a vector space.
+
+    Gradients are Parameters too, so a step of descent reads ``theta - step_size * gradient``.
+    """
+
+    A: Any
+    V: Any
+
+    @classmethod
+    def initial(cls, task: SCB) -> Parameters:
+        r"""The start of training from scratch: :math:`A = 11^\top/T`, :math:`V = \mu 1^\top`."""
+        A = np.full((task.context_length, task.vocab_size), 1 / task.context_length)
+        V = np.outer(task._host_mu, np.ones(task.vocab_size))
+        return cls(task.backend.asarray(A), task.backend.asarray(V))
+
+    @classmethod
+    def truth(cls, task: SCB) -> Parameters:
+        """The Bayes predictor's parameters, ``(A, V) = (Q, P)`` (claim M2)."""
+        return cls(task.Q, task.P)
+
+    @classmethod
+    def random(cls, task: SCB, *, seed: int, admissible: bool = False) -> Parameters:
+        r"""Gaussian parameters; ``admissible`` ones satisfy :math:`1^\top a = 1, 1^\top V = 1^\top, V\mu = \mu`."""
+        rng = np.random.Generator(np.random.Philox(_below("seed", seed, 2**64)))
+        T, N, mu = task.context_length, task.vocab_size, task._host_mu
+        A, V = rng.standard_normal((T, N)) / T**0.5, rng.standard_normal((N, N)) / N**0.5
+        if admissible:
+            A = A - A.mean(axis=0) + 1 / T
+            V = V - V.mean(axis=0)
+            V = V - np.outer(V @ mu, np.ones(N)) + np.outer(mu, np.ones(N))
+        return cls(task.backend.asarray(A), task.backend.asarray(V))
+
+    def __add__(self, other: Parameters) -> Parameters:
+        return Parameters(self.A + other.A, self.V + other.V)
+
+    def __sub__(self, other: Parameters) -> Parameters:
+        return Parameters(self.A - other.A, self.V - other.V)
+
+    def __mul__(self, factor: float) -> Parameters:
+        factor = float(factor)  # a NumPy float64 would raise float32 parameters to float64
+        return Parameters(self.A * factor, self.V * factor)
+
+    __rmul__ = __mul__
+
+
+def check(task: SCB, theta: Parameters, batch: Batch | None = None) -> None:
+    """Refuse arrays of another shape, array library or device than the task's."""
+    N, T = task.vocab_size, task.context_length
+    arrays = [("A", theta.A, (T, N)), ("V", theta.V, (N, N))]
+    if batch is not None:
+        arrays += [("batch.tokens", batch.tokens, (len(batch), T))]
+        arrays += [(f"batch.{name}", getattr(batch, name), (len(batch),)) for name in ("trigger", "output")]
+    for name, array, shape in arrays:
+        if type(array) is not type(task.mu):
+            raise MixedBackends(
+                f"{name} is a {type(array).__module__}.{type(array).__name__}, but the task computes with "
+                f"{task.backend.name!r}; make it with task.backend.asarray"
+            )
+        if array.device != task.mu.device:
+            raise MixedBackends(f"{name} is on {array.device}, but the task computes on {task.mu.device}")
+        if array.shape != shape:
+            raise ShapeMismatch(f"{name} has shape {array.shape}; this task expects {shape}")
+
+
+def predict(task: SCB, theta: Parameters, batch: Batch):
+    r"""Return the predictions :math:`V X_b a^{(k_b)}`, shape (B, N)."""
+    check(task, theta, batch)
+    return task.backend.kernels.histogram(task.backend, batch.tokens, batch.trigger, theta.A) @ theta.V.T
+
+
+def minibatch_loss(task: SCB, theta: Parameters, batch: Batch) -> float:
+    r"""Return :math:`\frac{1}{2B}\sum_b \|x_{o,b} - V X_b a^{(k_b)}\|^2`."""
+    _, residual = _forward(task, theta, batch)
+    return float(task.backend.xp.sum(residual * residual)) / (2 * len(batch))
+
+
+def minibatch_gradient(task: SCB, theta: Parameters, batch: Batch, *, projected: bool = False) -> Parameters:
+    r"""Return the gradient of the minibatch loss, or G6's preconditioned, projected estimator.
+
+    With :math:`z_b = X_b a^{(k_b)}` and :math:`r_b = V z_b - x_{o,b}`, plain:
+    :math:`\nabla_V = \overline{r_b z_b^\top}` and :math:`\nabla_{a^{(k)}} = \overline{1\{k_b=k\}\,(VX_b)^\top r_b}`.
+    Projected: :math:`\hat G_V = \overline{r_b (z_b-\mu)^\top} D^{-1}` and
+    :math:`\hat G_{a^{(k)}} = \mu_k^{-1}(I - 11^\top/T)\nabla_{a^{(k)}}`.
+    """
+    xp, size = task.backend.xp, len(batch)
+    z, residual = _forward(task, theta, batch)
+    gradient_A = task.backend.kernels.accumulate(task.backend, batch.tokens, batch.trigger, residual @ theta.V) / size
+    if not projected:
+        return Parameters(gradient_A, residual.T @ z / size)
+    gradient_V = residual.T @ (z - task.mu[None, :]) / size / task.mu[None, :]
+    return Parameters((gradient_A - xp.mean(gradient_A, axis=0, keepdims=True)) / task.mu[None, :], gradient_V)
+
+
+def _forward(task, theta, batch):
+    """Return ``z`` (B, N), the weighted histograms, and the residuals (B, N)."""
+    check(task, theta, batch)
+    xp = task.backend.xp
+    z = task.backend.kernels.histogram(task.backend, batch.tokens, batch.trigger, theta.A)
+    identity = xp.eye(task.vocab_size, dtype=task.backend.dtype, device=task.backend.device)
+    return z, z @ theta.V.T - xp.take(identity, xp.astype(batch.output, xp.int64), axis=0)

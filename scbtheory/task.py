@@ -1,0 +1,273 @@
+r"""The Sparse Contextual Bigram: its law, its validation, its exact sampler (claims M1 and M3).
+
+A sample: :math:`x_1,\dots,x_T` i.i.d. from :math:`\mu`; a trigger :math:`k` from :math:`\mu`,
+independent; a position :math:`t` from :math:`q^{(k)}`; the output from column :math:`x_t` of :math:`P`.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.sparse.csgraph import connected_components
+
+from scbtheory.backend import Backend, get_backend
+from scbtheory.errors import InvalidArgument, InvalidTask, NotADistribution, ReducibleChain, ShapeMismatch
+from scbtheory.kernels.stream import STEP_BITS, Stream, uniforms
+
+TOLERANCE = 1e-9  # how far a column of P or Q may sum from 1 before it is an error
+TOKENS, TRIGGERS, POSITIONS, OUTPUTS = range(4)  # the purposes that random streams serve
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B samples of the task, on the task's backend.
+
+    Attributes
+    ----------
+    tokens : (B, T) smallest unsigned integers that hold N.
+    trigger : (B,) the last token, which chooses the row of attention.
+    output : (B,) the next token, to be predicted.
+    position : (B,) the position that the output was copied from; latent, a learner never sees it.
+    """
+
+    tokens: Any
+    trigger: Any
+    output: Any
+    position: Any
+
+    def __len__(self) -> int:
+        return self.trigger.shape[0]
+
+
+class SCB:
+    r"""A Sparse Contextual Bigram task :math:`(P, Q)` with its stationary distribution :math:`\mu`.
+
+    Parameters
+    ----------
+    P : (N, N) columns are distributions, ``P[n, m]`` = Pr(next = n | copied token = m).
+    Q : (T, N) column ``k`` is the distribution over positions that trigger ``k`` chooses.
+    backend : ``"numpy"``, ``"cupy"`` or a :class:`~scbtheory.backend.Backend`.
+    dtype : ``"float64"`` or ``"float32"``; by default the backend's own, float64 for a name.
+
+    Raises
+    ------
+    InvalidTask : ``P`` is not square, or ``P`` or ``Q`` is not a matrix of real numbers.
+    ShapeMismatch : ``Q`` does not have one column for each token.
+    NotADistribution : a column has a negative or non-finite entry, or does not sum to 1.
+    ReducibleChain : ``P`` has no unique positive stationary distribution.
+    """
+
+    def __init__(self, P, Q, *, backend="numpy", dtype=None):
+        self.backend: Backend = get_backend(backend, dtype)
+        host_P, host_Q = _matrix("P", P), _matrix("Q", Q)
+        if host_P.shape[0] != host_P.shape[1]:
+            raise InvalidTask(f"P has shape {host_P.shape}; it must be square, one row and column a token")
+        if host_Q.shape[1] != host_P.shape[0]:
+            raise ShapeMismatch(
+                f"Q has shape {host_Q.shape}; expected (T, {host_P.shape[0]}): one column for each token of P"
+            )
+        _check_columns("P", host_P)
+        _check_columns("Q", host_Q)
+        self._host_mu = _stationary(host_P)
+        self._host_P, self._host_Q = host_P, host_Q
+        self.P, self.Q = self.backend.asarray(host_P), self.backend.asarray(host_Q)
+        self.mu = self.backend.asarray(self._host_mu)
+
+    @classmethod
+    def random(cls, vocab_size: int, context_length: int, sparsity: int, *, seed: int = 0, **options) -> SCB:
+        r"""Draw a well-conditioned task, the same for the same arguments.
+
+        :math:`P` is half a random cycle through all tokens, half Dirichlet(1) columns: irreducible, with
+        no rare token and :math:`K_P` near ¼. A column of :math:`Q` has ``sparsity`` positions, uniformly
+        chosen, with weights 0.6 uniform and 0.4 Dirichlet(1), so that none is below ``0.6 / sparsity``.
+        """
+        N, T, s = (
+            _count(name, value)
+            for name, value in (
+                ("vocab_size", vocab_size), ("context_length", context_length), ("sparsity", sparsity)
+            )
+        )  # fmt: skip
+        if N < 2:
+            raise InvalidArgument(f"vocab_size is {N}; with fewer than two tokens there is nothing to learn")
+        if s > T:
+            raise InvalidArgument(f"sparsity is {s}, context_length is {T}; sparsity must be at most the length")
+        rng = np.random.Generator(np.random.Philox(_below("seed", seed, 2**64)))
+        cycle = rng.permutation(N)
+        P = 0.5 * rng.dirichlet(np.ones(N), size=N).T
+        P[np.roll(cycle, -1), cycle] += 0.5
+        Q = np.zeros((T, N))
+        for k in range(N):
+            Q[rng.choice(T, size=s, replace=False), k] = 0.6 / s + 0.4 * rng.dirichlet(np.ones(s))
+        return cls(P / P.sum(axis=0), Q / Q.sum(axis=0), **options)
+
+    @property
+    def vocab_size(self) -> int:
+        return self._host_P.shape[0]
+
+    @property
+    def context_length(self) -> int:
+        return self._host_Q.shape[0]
+
+    @cached_property
+    def sparsity(self) -> int:
+        """The largest number of positions that one trigger can choose."""
+        return int((self._host_Q > 0).sum(axis=0).max())
+
+    @cached_property
+    def K_P(self) -> float:
+        r""":math:`K_P = \|P\|_\mu^2 - \|\mu\|^2`: how much the output depends on the copied token."""
+        return float(((self._host_P - self._host_mu[:, None]) ** 2).sum(axis=0) @ self._host_mu)
+
+    @cached_property
+    def K_Q(self) -> float:
+        r""":math:`K_Q = \|Q\|_\mu^2 - 1/T`: how far attention is from uniform."""
+        return float(((self._host_Q - 1 / self.context_length) ** 2).sum(axis=0) @ self._host_mu)
+
+    @cached_property
+    def C(self):
+        r""":math:`C = \mathrm{diag}(\mu) - \mu\mu^\top`, the covariance of a one-hot token, (N, N)."""
+        return self.backend.asarray(np.diag(self._host_mu) - np.outer(self._host_mu, self._host_mu))
+
+    @property
+    def token_dtype(self):
+        """The smallest unsigned integer type that holds a token."""
+        xp = self.backend.xp
+        return next(t for t, top in ((xp.uint8, 2**8), (xp.uint16, 2**16), (xp.uint32, 2**32)) if self.vocab_size <= top)
+
+    def inner(self, M, R) -> float:
+        r""":math:`\langle M, R\rangle_\mu = \sum_k \mu_k \langle M_k, R_k\rangle` over columns."""
+        return float(self.backend.xp.sum(self.backend.xp.sum(M * R, axis=0) * self.mu))
+
+    def on(self, backend=None, dtype=None) -> SCB:
+        """Return the same task on another backend, or on its own backend at another precision."""
+        return SCB(self._host_P, self._host_Q, backend=backend or self.backend, dtype=dtype)
+
+    def sample(self, batch_size: int, *, seed: int, step: int = 0) -> Batch:
+        """Draw ``batch_size`` independent samples, exactly (claim M1).
+
+        ``seed`` names a run and ``step`` a batch of it: batches of one seed never share random bits.
+        The tokens depend on ``(seed, step)`` alone, not on backend, precision or threads.
+        """
+        B, xp, device = _count("batch_size", batch_size), self.backend.xp, self.backend.device
+        seed, step = _below("seed", seed, 2**64), _below("step", step, 2 ** (64 - STEP_BITS))
+        dtype, cdf = self.token_dtype, _cdf(self._host_mu)
+        tokens = self.backend.kernels.draw(
+            self.backend, Stream.of(seed, step, TOKENS), (B, self.context_length), cdf, dtype
+        )
+        index = xp.arange(B, dtype=xp.uint64, device=device)
+
+        def choose(purpose, tables, which):
+            """Invert the distribution function ``tables[which[b]]`` at a uniform number of its own."""
+            u = self.backend.to_numpy(uniforms(xp, device, Stream.of(seed, step, purpose), index))
+            chosen = np.zeros(B, dtype=np.int64)
+            for row in range(len(tables)):
+                members = which == row
+                chosen[members] = np.searchsorted(tables[row], u[members], side="right")
+            return chosen
+
+        trigger = choose(TRIGGERS, [cdf], np.zeros(B, dtype=np.int64))
+        position = choose(POSITIONS, self._position_cdfs, trigger)
+        device_position = self.backend.asarray(position, xp.int64)
+        copied = self.backend.to_numpy(
+            xp.take(xp.reshape(tokens, (-1,)), xp.astype(index, xp.int64) * self.context_length + device_position)
+        )
+        output = choose(OUTPUTS, self._output_cdfs, copied)
+        return Batch(tokens, self.backend.asarray(trigger, dtype), self.backend.asarray(output, dtype), device_position)
+
+    @cached_property
+    def _position_cdfs(self):
+        return [_cdf(column) for column in self._host_Q.T]
+
+    @cached_property
+    def _output_cdfs(self):
+        return [_cdf(column) for column in self._host_P.T]
+
+    def __repr__(self) -> str:
+        return (
+            f"SCB(vocab_size={self.vocab_size}, context_length={self.context_length}, sparsity={self.sparsity}, "
+            f"K_P={self.K_P:.4g}, K_Q={self.K_Q:.4g}, backend={self.backend.name!r})"
+        )
+
+
+def _matrix(name, values) -> np.ndarray:
+    try:
+        matrix = np.array(values)
+        if matrix.dtype.kind in "cSU":  # NumPy would drop imaginary parts and parse strings
+            raise TypeError(f"its entries are {matrix.dtype}")
+        matrix = matrix.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidTask(f"{name} is not a matrix of real numbers: {error}") from error
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise InvalidTask(f"{name} has shape {matrix.shape}; expected a matrix with at least one row and column")
+    return matrix
+
+
+def _check_columns(name, matrix):
+    """Refuse the first entry or column of ``matrix`` that no distribution can have."""
+    bad = np.argwhere(~np.isfinite(matrix) | (matrix < 0))
+    if len(bad):
+        i, j = (int(x) for x in bad[0])
+        raise NotADistribution(f"{name}[{i}, {j}] is {matrix[i, j]:g}; entries of {name} must be finite and not negative")
+    sums = matrix.sum(axis=0)
+    worst = int(np.argmax(np.abs(sums - 1)))
+    if abs(sums[worst] - 1) > TOLERANCE:
+        raise NotADistribution(
+            f"{name}[:, {worst}] sums to {sums[worst]:.10g}, off by {sums[worst] - 1:+.3g}; "
+            f"columns of {name} must be distributions"
+        )
+
+
+def _stationary(P) -> np.ndarray:
+    """Return the unique positive solution of ``P mu = mu``; it exists just when P is irreducible."""
+    count, label = connected_components(P.T > 0, directed=True, connection="strong")
+    if count > 1:
+        groups = [np.flatnonzero(label == c).tolist() for c in range(count)]
+        raise ReducibleChain(
+            f"P is reducible: its tokens fall into {count} classes {groups} that do not all reach each other, "
+            "so no unique positive stationary distribution exists"
+        )
+    N = len(P)
+    try:
+        mu = np.linalg.solve(np.eye(N) - P + np.ones((N, N)), np.ones(N))
+    except np.linalg.LinAlgError:
+        mu = np.zeros(N)
+    if not mu.min() > N * np.finfo(float).eps:
+        raise ReducibleChain(
+            "P is reducible to double precision: its stationary distribution has entries below "
+            f"{N * np.finfo(float).eps:.1g}"
+        )
+    return mu / mu.sum()
+
+
+def _cdf(probabilities) -> np.ndarray:
+    """Cumulative sums, exactly 1 from the last possible outcome on, so that u < 1 never overshoots."""
+    cdf = np.minimum(np.cumsum(probabilities), 1.0)
+    cdf[np.flatnonzero(probabilities)[-1] :] = 1.0
+    return cdf
+
+
+def _integer(name, value) -> int:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise InvalidArgument(f"{name} is {value!r}; expected a whole number") from None
+
+
+def _below(name, value, limit) -> int:
+    if not 0 <= _integer(name, value) < limit:
+        raise InvalidArgument(
+            f"{name} is {value}; expected a whole number, at least 0 and below {limit}"
+        )
+    return operator.index(value)
+
+
+def _count(name, value) -> int:
+    if _integer(name, value) < 1:
+        raise InvalidArgument(f"{name} is {value}; expected a whole number, at least 1")
+    return operator.index(value)
