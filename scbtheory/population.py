@@ -49,9 +49,7 @@ def gradient(task: SCB, theta: Parameters) -> Parameters:
         averages[2] * task.C + averages[3] * mu_mu
     )
     constant = _mean(task, theta.V, theta.V) * p10 - _mean(task, theta.V, task.P)
-    gradient_A = (
-        _spread(task, theta.V, theta.V) * theta.A - _spread(task, theta.V, task.P) * task.Q + constant[None, :]
-    )
+    gradient_A = _spread(task, theta.V, theta.V) * theta.A - _spread(task, theta.V, task.P) * task.Q + constant[None, :]
     return Parameters(gradient_A * task.mu[None, :], gradient_V)
 
 
@@ -77,7 +75,7 @@ def projected_gradient(task: SCB, theta: Parameters) -> Parameters:
 
 
 def attention_curvature(task: SCB, V):
-    r"""G7: the two eigenvalues of :math:`\nabla^2_{a^{(k)}}\ell = \mu_k[\mathrm{tr}(V^\top VC) I + \|V\mu\|^2 11^\top]`.
+    r"""Eigenvalues of :math:`\nabla^2_{a^{(k)}}\ell = \mu_k[\mathrm{tr}(V^\top VC) I + \|V\mu\|^2 11^\top]`.
 
     Returns ``(bulk, top)``, each (N,): ``bulk[k]`` on the T - 1 directions that sum to zero, and
     ``top[k]`` along the constant vector. Gradient descent on A needs steps below ``2 / max(top)``.

@@ -15,7 +15,13 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from scbtheory.backend import Backend, get_backend
-from scbtheory.errors import InvalidArgument, InvalidTask, NotADistribution, ReducibleChain, ShapeMismatch
+from scbtheory.errors import (
+    InvalidArgument,
+    InvalidTask,
+    NotADistribution,
+    ReducibleChain,
+    ShapeMismatch,
+)
 from scbtheory.kernels.stream import STEP_BITS, Stream, uniforms
 
 TOLERANCE = 1e-9  # how far a column of P or Q may sum from 1 before it is an error
@@ -136,7 +142,9 @@ class SCB:
     def token_dtype(self):
         """The smallest unsigned integer type that holds a token."""
         xp = self.backend.xp
-        return next(t for t, top in ((xp.uint8, 2**8), (xp.uint16, 2**16), (xp.uint32, 2**32)) if self.vocab_size <= top)
+        return next(
+            t for t, top in ((xp.uint8, 2**8), (xp.uint16, 2**16), (xp.uint32, 2**32)) if self.vocab_size <= top
+        )
 
     def inner(self, M, R) -> float:
         r""":math:`\langle M, R\rangle_\mu = \sum_k \mu_k \langle M_k, R_k\rangle` over columns."""
@@ -173,10 +181,18 @@ class SCB:
         position = choose(POSITIONS, self._position_cdfs, trigger)
         device_position = self.backend.asarray(position, xp.int64)
         copied = self.backend.to_numpy(
-            xp.take(xp.reshape(tokens, (-1,)), xp.astype(index, xp.int64) * self.context_length + device_position)
+            xp.take(
+                xp.reshape(tokens, (-1,)),
+                xp.astype(index, xp.int64) * self.context_length + device_position,
+            )
         )
         output = choose(OUTPUTS, self._output_cdfs, copied)
-        return Batch(tokens, self.backend.asarray(trigger, dtype), self.backend.asarray(output, dtype), device_position)
+        return Batch(
+            tokens,
+            self.backend.asarray(trigger, dtype),
+            self.backend.asarray(output, dtype),
+            device_position,
+        )
 
     @cached_property
     def _position_cdfs(self):
@@ -211,7 +227,9 @@ def _check_columns(name, matrix):
     bad = np.argwhere(~np.isfinite(matrix) | (matrix < 0))
     if len(bad):
         i, j = (int(x) for x in bad[0])
-        raise NotADistribution(f"{name}[{i}, {j}] is {matrix[i, j]:g}; entries of {name} must be finite and not negative")
+        raise NotADistribution(
+            f"{name}[{i}, {j}] is {matrix[i, j]:g}; entries of {name} must be finite and not negative"
+        )
     sums = matrix.sum(axis=0)
     worst = int(np.argmax(np.abs(sums - 1)))
     if abs(sums[worst] - 1) > TOLERANCE:
@@ -261,9 +279,7 @@ def _integer(name, value) -> int:
 
 def _below(name, value, limit) -> int:
     if not 0 <= _integer(name, value) < limit:
-        raise InvalidArgument(
-            f"{name} is {value}; expected a whole number, at least 0 and below {limit}"
-        )
+        raise InvalidArgument(f"{name} is {value}; expected a whole number, at least 0 and below {limit}")
     return operator.index(value)
 
 

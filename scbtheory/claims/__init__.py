@@ -4,7 +4,8 @@ This is the only place that sees both the derivations and the numerics.
 """
 
 from scbtheory.claims.framework import REGISTRY, Claim, ClaimReport, Control, Route, find, verify
-from scbtheory.claims import model, population  # isort: skip  (they register their claims)
+
+from scbtheory.claims import gradients, model, population  # isort: skip  (they register their claims)
 
 ORDER = "MGRSNTXE"  # the order of theory: model, gradients, reduction, stages, noise, transfer, softmax, experiments
 
@@ -14,4 +15,16 @@ def ids() -> list[str]:
     return sorted(REGISTRY, key=lambda name: (ORDER.index(name[0]), int(name[1:])))
 
 
-__all__ = ["REGISTRY", "Claim", "ClaimReport", "Control", "Route", "find", "ids", "model", "population", "verify"]
+__all__ = [
+    "REGISTRY",
+    "Claim",
+    "ClaimReport",
+    "Control",
+    "Route",
+    "find",
+    "gradients",
+    "ids",
+    "model",
+    "population",
+    "verify",
+]

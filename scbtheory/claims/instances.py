@@ -157,9 +157,7 @@ class World:
             return self.loss(A, s.V)
 
         base, single = shifted(), [shifted(t) for t in range(s.T)]
-        return np.array(
-            [[shifted(t, u) - single[t] - single[u] + base for u in range(s.T)] for t in range(s.T)]
-        )
+        return np.array([[shifted(t, u) - single[t] - single[u] + base for u in range(s.T)] for t in range(s.T)])
 
 
 def _differences(function, point):
@@ -180,7 +178,9 @@ def exact(N: int, T: int, seed: int, *, admissible: bool = False) -> Numbers:
         return np.array([[Fraction(rng.randint(-6, 6), rng.randint(1, 4)) for _ in range(cols)] for _ in range(rows)])
 
     def stochastic(rows, cols, allow_zero):
-        weights = np.array([[Fraction(rng.randint(0 if allow_zero else 1, 5)) for _ in range(cols)] for _ in range(rows)])
+        weights = np.array(
+            [[Fraction(rng.randint(0 if allow_zero else 1, 5)) for _ in range(cols)] for _ in range(rows)]
+        )
         weights[0] += (weights.sum(axis=0) == 0) * Fraction(1)
         return weights / weights.sum(axis=0)
 
@@ -253,11 +253,11 @@ def z_score(samples, stated) -> float:
 
 
 def _ones(size, dtype):
-    return np.array([[Fraction(1)]] * size) if dtype == object else np.ones((size, 1))
+    return np.array([[Fraction(1)]] * size) if dtype.kind == "O" else np.ones((size, 1))
 
 
 def _identity(size, dtype):
-    if dtype == object:
+    if dtype.kind == "O":
         return np.array([[Fraction(int(i == j)) for j in range(size)] for i in range(size)])
     return np.eye(size)
 

@@ -9,8 +9,9 @@ import numpy as np
 from scipy.optimize import minimize
 
 import scbtheory as scb
-from scbtheory.claims import population as pop
+from scbtheory.claims import routes
 from scbtheory.claims.framework import Claim, Control, Route, register
+from scbtheory.claims.gradients import projected_statement
 from scbtheory.claims.instances import World, case, exact, gap, relative_gap, z_score
 from scbtheory.derivations import gradients, model, moments
 from scbtheory.derivations import symbols as sym
@@ -39,12 +40,21 @@ def law_z_score(law) -> float:
     surprise = np.eye(s.N)[batch.output] - laws[codes, batch.trigger]
     worst = 0.0
     for k, t, m in product(range(s.N), range(s.T), range(s.N)):
-        worst = max(worst, z_score(surprise[(batch.trigger == k) & (batch.tokens[:, t] == m)], np.zeros(s.N)))
+        worst = max(
+            worst,
+            z_score(surprise[(batch.trigger == k) & (batch.tokens[:, t] == m)], np.zeros(s.N)),
+        )
     return worst
 
 
 def sampler_route(scope, discrepancy) -> Route:
-    return Route("monte carlo", scope + ", 200 000 samples at N = 3, T = 4", discrepancy, limit=5.0, unit="largest |z|")
+    return Route(
+        "monte carlo",
+        scope + ", 200 000 samples at N = 3, T = 4",
+        discrepancy,
+        limit=5.0,
+        unit="largest |z|",
+    )
 
 
 # --- M1: the law of the output -------------------------------------------------------------------
@@ -82,14 +92,27 @@ register(
         MODEL,
         law_statement,
         (
-            Route("symbolic", f"{pop.ALL_SIZES}: total probability over the position", _law_symbolic),
-            pop.enumeration(_law_exact),
+            Route(
+                "symbolic",
+                f"{routes.ALL_SIZES}: total probability over the position",
+                _law_symbolic,
+            ),
+            routes.enumeration(_law_exact),
             sampler_route("the package's sampler, by trigger, position and token", _law_sampled),
         ),
         (
-            Control("rows of P taken as the distributions", pop.replaced(law_statement, 0, lambda s: s.P.T @ s.X @ s.q)),
-            Control("the token copied without a transition", pop.replaced(law_statement, 0, lambda s: s.X @ s.q)),
-            Control("positions weighed uniformly", pop.replaced(law_statement, 0, lambda s: s.P @ s.X @ s.one_T / s.T)),
+            Control(
+                "rows of P taken as the distributions",
+                routes.replaced(law_statement, 0, lambda s: s.P.T @ s.X @ s.q),
+            ),
+            Control(
+                "the token copied without a transition",
+                routes.replaced(law_statement, 0, lambda s: s.X @ s.q),
+            ),
+            Control(
+                "positions weighed uniformly",
+                routes.replaced(law_statement, 0, lambda s: s.P @ s.X @ s.one_T / s.T),
+            ),
             Control("a uniform marginal", partial(law_statement, marginal=lambda s: s.one_N / s.N)),
         ),
     )
@@ -155,7 +178,7 @@ def _bayes_numeric(statement):
 
 
 def _bayes_sampled(statement):
-    s, *_ , batch = observed()
+    s, *_, batch = observed()
     task = case(3, 4, seed=21).task
     predictions = scb.model.predict(task, scb.Parameters.truth(task), batch)
     losses = 0.5 * ((np.eye(s.N)[batch.output] - predictions) ** 2).sum(axis=1)
@@ -171,11 +194,19 @@ register(
         "every task; squared loss; every predictor f(X, k)",
         bayes_statement,
         (
-            Route("symbolic", f"{pop.ALL_SIZES}: loss at (Q, P), and the mean of the output given the context", _bayes_symbolic),
-            pop.enumeration(_bayes_exact),
             Route(
-                "numeric", "BFGS on the package's loss from three starts, N = 3, T = 8", _bayes_numeric,
-                limit=1e-8, margin=1e4, unit="relative difference",
+                "symbolic",
+                f"{routes.ALL_SIZES}: loss at (Q, P), and the mean of the output given the context",
+                _bayes_symbolic,
+            ),
+            routes.enumeration(_bayes_exact),
+            Route(
+                "numeric",
+                "BFGS on the package's loss from three starts, N = 3, T = 8",
+                _bayes_numeric,
+                limit=1e-8,
+                margin=1e4,
+                unit="relative difference",
             ),
             sampler_route("losses and predictions at (Q, P)", _bayes_sampled),
         ),
@@ -186,7 +217,7 @@ register(
             Control("predicting the copied token itself", partial(bayes_statement, predictor=lambda s: s.X @ s.q)),
         ),
     )
-)  # fmt: skip
+)
 
 # --- M3: bigrams ---------------------------------------------------------------------------------
 
@@ -212,12 +243,16 @@ def _bigram_exact(world, statement):
 
 
 def _bigram_vanishes(statement):
-    """Enumerate tasks in which every trigger chooses the first position: the law is the bigram's there, and only there."""
+    """Enumerate tasks whose triggers all choose the first position: the law is the bigram's there, and only there."""
     worst = 0
-    for N, T in pop.SIZES:
+    for N, T in routes.SIZES:
         s = exact(N, T, seed=N + 10 * T)
         bigram = World(type(s)(s.P, s.e @ s.one_N.T, s.mu, s.A, s.V, s.B, s.M))
-        worst = max(worst, _bigram_exact(bigram, statement), *(gap(bigram.laws[x, k], s.P[:, x[0]]) for x, k in bigram.laws))
+        worst = max(
+            worst,
+            _bigram_exact(bigram, statement),
+            *(gap(bigram.laws[x, k], s.P[:, x[0]]) for x, k in bigram.laws),
+        )
         other = World(type(s)(s.P, s.I_T[:, [1] + [0] * (N - 1)], s.mu, s.A, s.V, s.B, s.M))
         worst = max(worst, _bigram_exact(other, statement))
     return worst
@@ -236,25 +271,33 @@ register(
     Claim(
         "M3",
         "A bigram is the case in which every trigger chooses the same single position e",
-        r"E\|PXq^{(k)} - PXe\|^2 = \|q^{(k)} - e\|^2 K_P,\quad \text{zero exactly when } q^{(k)} = e \text{ (for } K_P > 0)",
+        r"E\|PXq^{(k)} - PXe\|^2 = \|q^{(k)} - e\|^2 K_P,\quad "
+        r"\text{zero exactly when } q^{(k)} = e \text{ (for } K_P > 0)",
         "every task; e a unit vector",
         bigram_statement,
         (
-            Route("symbolic", f"{pop.ALL_SIZES}", _bigram_symbolic),
-            pop.enumeration(_bigram_exact),
+            Route("symbolic", routes.ALL_SIZES, _bigram_symbolic),
+            routes.enumeration(_bigram_exact),
             Route(
-                "exact", "the same for tasks whose every q is e, or all but one: zero exactly there", _bigram_vanishes,
+                "exact",
+                "the same for tasks whose every q is e, or all but one: zero exactly there",
+                _bigram_vanishes,
                 unit="difference",
             ),
             sampler_route("squared distances between laws", _bigram_sampled),
         ),
         (
             Control("K_P without the −‖μ‖²", partial(bigram_statement, mean=False)),
-            Control("‖q‖² + ‖e‖², as if the two never chose the same position", partial(bigram_statement, shape=lambda s: s.dot(s.q, s.q) + 1)),
-            Control("1 − ‖q‖², zero for any single position", partial(bigram_statement, shape=lambda s: 1 - s.dot(s.q, s.q))),
+            Control(
+                "‖q‖² + ‖e‖², as if the two never chose the same position",
+                partial(bigram_statement, shape=lambda s: s.dot(s.q, s.q) + 1),
+            ),
+            Control(
+                "1 − ‖q‖², zero for any single position", partial(bigram_statement, shape=lambda s: 1 - s.dot(s.q, s.q))
+            ),
         ),
     )
-)  # fmt: skip
+)
 
 # --- G6: minibatch estimators --------------------------------------------------------------------
 
@@ -271,7 +314,7 @@ def estimator_statement(s, precondition=True, weight=True, project=True, value=T
 
 def _estimator_symbolic(statement):
     rules = sym.ALWAYS + sym.ADMISSIBLE
-    (G_V, G_a), (value, attention) = statement(sym), pop.projected_statement(sym)
+    (G_V, G_a), (value, attention) = statement(sym), projected_statement(sym)
     return gradients.unexplained(G_V, value, rules) + gradients.unexplained(sym.mu_k * G_a, attention, rules)
 
 
@@ -280,7 +323,9 @@ def _estimator_exact(world, statement):
     plain_A, plain_V = world.gradient
     for k in range(s.N):
         at_k = s.seen_from(k)
-        both = world.mean_given(k, lambda X, o, k=k: np.concatenate(statement(s.seen_from(k, X=X, output=o)), axis=None))
+        both = world.mean_given(
+            k, lambda X, o, k=k: np.concatenate(statement(s.seen_from(k, X=X, output=o)), axis=None)
+        )
         mean_V = mean_V + at_k.mu_k * both[: s.N**2].reshape(s.N, s.N)
         wanted = (plain_A[:, k] - plain_A[:, k].sum() / s.T) / at_k.mu_k
         worst = max(worst, gap(wanted, at_k.mu_k * both[s.N**2 :]))
@@ -305,12 +350,12 @@ register(
         "The minibatch estimators are unbiased",
         r"E\,\overline{r_b (z_b - \mu)^\top} D^{-1} = G_V,\qquad "
         r"E\,\overline{1\{k_b = k\}\,\mu_k^{-1}(I - \tfrac1T 11^\top)(VX_b)^\top r_b} = G_{a^{(k)}}",
-        pop.ON_SET,
+        routes.ON_SET,
         estimator_statement,
         (
-            Route("symbolic", f"{pop.ALL_SIZES}", _estimator_symbolic),
-            pop.enumeration(_estimator_exact, admissible=True),
-            pop.numeric("the package's estimator on a batch, N = 4, T = 9", _estimator_numeric),
+            Route("symbolic", routes.ALL_SIZES, _estimator_symbolic),
+            routes.enumeration(_estimator_exact, admissible=True),
+            routes.numeric("the package's estimator on a batch, N = 4, T = 9", _estimator_numeric),
         ),
         (
             Control("D⁻¹ dropped", partial(estimator_statement, precondition=False)),

@@ -61,11 +61,17 @@ def _control_verdict(control) -> str:
     if control.rejected:
         return f"rejected by all {len(control.findings)} routes"
     missed = ", ".join(
-        f"{f.route.kind} ({f.error or f'{f.route.unit} {f.discrepancy:.3g}'})" for f in control.findings if not f.rejects
+        f"{f.route.kind} ({f.error or f'{f.route.unit} {f.discrepancy:.3g}'})"
+        for f in control.findings
+        if not f.rejects
     )
     return f"NOT REJECTED by {missed}"
 
 
 def _row(good, *cells) -> str:
     mark = "✓" if good else "✗"
-    return f'<tr class="{"good" if good else "bad"}"><td>{mark}</td>' + "".join(f"<td>{escape(c)}</td>" for c in cells) + "</tr>"
+    return (
+        f'<tr class="{"good" if good else "bad"}"><td>{mark}</td>'
+        + "".join(f"<td>{escape(c)}</td>" for c in cells)
+        + "</tr>"
+    )

@@ -30,7 +30,8 @@ def given_context(word):
     if outputs:
         n = outputs[0]
         if len(outputs) == 2:
-            assert outputs[1] == n + 1 and word[n].transposed, f"only x_o'x_o is known, not {word}"
+            if outputs[1] != n + 1 or not word[n].transposed:
+                raise ValueError(f"of two outputs only the product x_o'x_o is known, not {word}")
             return {word[:n] + word[n + 2 :]: sp.Integer(1)}
         mean = s.P * s.X * s.q
         return _splice(word, n, n + 1, mean.T if word[n].transposed else mean)
@@ -53,8 +54,9 @@ def expectation(word):
         n = contexts[0]
         mean = s.mu * s.one_T.T
         return _splice(word, n, n + 1, mean.T if word[n].transposed else mean)
+    if len(contexts) > 2 or word[contexts[0]].transposed == word[contexts[1]].transposed:
+        raise ValueError(f"G1 gives the mean of X K X' and X' M X, not of {word}")
     first, last = contexts
-    assert len(contexts) == 2 and word[first].transposed != word[last].transposed, f"unknown moment in {word}"
     if word[first].transposed:
         M = expression({word[first + 1 : last]: 1}, (N, N))
         moment = s.tr(M * s.C) * s.I_T + s.tr(s.mu.T * M * s.mu) * s.one_T * s.one_T.T
@@ -79,7 +81,7 @@ def unexplained(sample, stated, rules=s.ALWAYS) -> int:
 
 
 def projected_sample_V():
-    r"""One sample's :math:`\hat G_V` as the gradient, preconditioned and projected: :math:`\nabla_V D^{-1}(I-\mu 1^\top)`."""
+    r"""One sample's gradient in V, preconditioned and projected: :math:`\nabla_V D^{-1}(I-\mu 1^\top)`."""
     return SAMPLE_GRADIENT_V * s.W * (s.I_N - s.mu * s.one_N.T)
 
 
@@ -89,7 +91,7 @@ def projected_sample_A():
 
 
 def sample_hessian_A():
-    r"""The second derivative of one sample's loss in a, :math:`X^\top V^\top V X`: what the gradient multiplies a by."""
+    r"""Second derivative of one sample's loss in a, :math:`X^\top V^\top V X`: what its gradient multiplies a by."""
     letter = next(iter(words(s.a)))
     return {word[:-1]: c for word, c in words(SAMPLE_GRADIENT_A).items() if word[-1:] == letter}
 
