@@ -87,9 +87,7 @@ def get_backend(name: str | Backend = "numpy", dtype: str | None = None) -> Back
         return from_namespace("numpy", np, dtype=dtype)
     if name == "cupy":
         return from_namespace("cupy", _usable_cupy(), dtype=dtype)
-    raise UnknownBackend(
-        f"backend {name!r} is not known; expected one of {', '.join(NAMES)}{nearest(name, NAMES)}"
-    )
+    raise UnknownBackend(f"backend {name!r} is not known; expected one of {', '.join(NAMES)}{nearest(name, NAMES)}")
 
 
 def from_namespace(name: str, module: ModuleType, *, device=None, dtype: str = "float64") -> Backend:

@@ -22,7 +22,9 @@ from scbtheory.errors import (
     ReducibleChain,
     ShapeMismatch,
 )
+from scbtheory.kernels.compiled import invert
 from scbtheory.kernels.stream import STEP_BITS, Stream, uniforms
+from scbtheory.memory import available
 
 TOLERANCE = 1e-9  # how far a column of P or Q may sum from 1 before it is an error
 TOKENS, TRIGGERS, POSITIONS, OUTPUTS = range(4)  # the purposes that random streams serve
@@ -146,6 +148,11 @@ class SCB:
             t for t, top in ((xp.uint8, 2**8), (xp.uint16, 2**16), (xp.uint32, 2**32)) if self.vocab_size <= top
         )
 
+    @property
+    def sample_bytes(self) -> int:
+        """The memory that one sample's tokens take."""
+        return self.context_length * self.backend.xp.iinfo(self.token_dtype).bits // 8
+
     def inner(self, M, R) -> float:
         r""":math:`\langle M, R\rangle_\mu = \sum_k \mu_k \langle M_k, R_k\rangle` over columns."""
         return float(self.backend.xp.sum(self.backend.xp.sum(M * R, axis=0) * self.mu))
@@ -154,53 +161,46 @@ class SCB:
         """Return the same task on another backend, or on its own backend at another precision."""
         return SCB(self._host_P, self._host_Q, backend=backend or self.backend, dtype=dtype)
 
-    def sample(self, batch_size: int, *, seed: int, step: int = 0) -> Batch:
+    def sample(self, batch_size: int, *, seed: int, step: int = 0, first: int = 0) -> Batch:
         """Draw ``batch_size`` independent samples, exactly (claim M1).
 
         ``seed`` names a run and ``step`` a batch of it: batches of one seed never share random bits.
-        The tokens depend on ``(seed, step)`` alone, not on backend, precision or threads.
+        The tokens depend on ``(seed, step)`` alone, not on backend, precision or threads. ``first``
+        skips samples, so that a batch can be drawn in parts: the same samples as drawn at once.
+
+        Raises
+        ------
+        InvalidArgument : a number is out of range, or the tokens do not fit the available memory.
         """
-        B, xp, device = _count("batch_size", batch_size), self.backend.xp, self.backend.device
+        B, T, xp = _count("batch_size", batch_size), self.context_length, self.backend.xp
         seed, step = _below("seed", seed, 2**64), _below("step", step, 2 ** (64 - STEP_BITS))
+        _check_memory(self, B)
+        first = _below("first", first, 2**STEP_BITS // T - B + 1)  # a step owns 2**STEP_BITS tokens
         dtype, cdf = self.token_dtype, _cdf(self._host_mu)
         tokens = self.backend.kernels.draw(
-            self.backend, Stream.of(seed, step, TOKENS), (B, self.context_length), cdf, dtype
+            self.backend, Stream.of(seed, step, TOKENS), (B, T), cdf, dtype, first=first * T
         )
-        index = xp.arange(B, dtype=xp.uint64, device=device)
+        index = xp.arange(first, first + B, dtype=xp.uint64, device=self.backend.device)
 
         def choose(purpose, tables, which):
             """Invert the distribution function ``tables[which[b]]`` at a uniform number of its own."""
-            u = self.backend.to_numpy(uniforms(xp, device, Stream.of(seed, step, purpose), index))
-            chosen = np.zeros(B, dtype=np.int64)
-            for row in range(len(tables)):
-                members = which == row
-                chosen[members] = np.searchsorted(tables[row], u[members], side="right")
-            return chosen
+            u = uniforms(xp, self.backend.device, Stream.of(seed, step, purpose), index)
+            return invert(tables, which, self.backend.to_numpy(u))
 
-        trigger = choose(TRIGGERS, [cdf], np.zeros(B, dtype=np.int64))
-        position = choose(POSITIONS, self._position_cdfs, trigger)
-        device_position = self.backend.asarray(position, xp.int64)
-        copied = self.backend.to_numpy(
-            xp.take(
-                xp.reshape(tokens, (-1,)),
-                xp.astype(index, xp.int64) * self.context_length + device_position,
-            )
-        )
-        output = choose(OUTPUTS, self._output_cdfs, copied)
-        return Batch(
-            tokens,
-            self.backend.asarray(trigger, dtype),
-            self.backend.asarray(output, dtype),
-            device_position,
-        )
+        trigger = choose(TRIGGERS, cdf[None, :], np.zeros(B, dtype=np.int64))
+        position = self.backend.asarray(choose(POSITIONS, self._position_cdfs, trigger), xp.int64)
+        row = xp.arange(B, dtype=xp.int64, device=self.backend.device)
+        copied = self.backend.to_numpy(xp.take(xp.reshape(tokens, (-1,)), row * T + position))
+        output = choose(OUTPUTS, self._output_cdfs, copied.astype(np.int64))
+        return Batch(tokens, self.backend.asarray(trigger, dtype), self.backend.asarray(output, dtype), position)
 
     @cached_property
     def _position_cdfs(self):
-        return [_cdf(column) for column in self._host_Q.T]
+        return np.stack([_cdf(column) for column in self._host_Q.T])
 
     @cached_property
     def _output_cdfs(self):
-        return [_cdf(column) for column in self._host_P.T]
+        return np.stack([_cdf(column) for column in self._host_P.T])
 
     def __repr__(self) -> str:
         return (
@@ -211,10 +211,10 @@ class SCB:
 
 def _matrix(name, values) -> np.ndarray:
     try:
-        matrix = np.array(values)
+        matrix = np.asarray(values)
         if matrix.dtype.kind in "cSU":  # NumPy would drop imaginary parts and parse strings
             raise TypeError(f"its entries are {matrix.dtype}")
-        matrix = matrix.astype(np.float64)
+        matrix = matrix.astype(np.float64)  # a copy: the task owns its matrices
     except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidTask(f"{name} is not a matrix of real numbers: {error}") from error
     if matrix.ndim != 2 or 0 in matrix.shape:
@@ -287,3 +287,17 @@ def _count(name, value) -> int:
     if _integer(name, value) < 1:
         raise InvalidArgument(f"{name} is {value}; expected a whole number, at least 1")
     return operator.index(value)
+
+
+def _check_memory(task, batch_size):
+    """Refuse a batch whose tokens alone exceed the available memory."""
+    need = batch_size * task.sample_bytes
+    if need < 2**28:  # asking the system takes longer than drawing a small batch
+        return
+    have = available(task.backend)
+    if have is not None and need > have:
+        raise InvalidArgument(
+            f"batch_size {batch_size} at context_length {task.context_length} needs {need / 2**30:.3g} GiB for its "
+            f"tokens, but {have / 2**30:.3g} GiB are available; use scbtheory.streaming.gradient, which draws the "
+            "same batch in parts"
+        )

@@ -4,6 +4,7 @@ This is the only place that sees both the derivations and the numerics.
 """
 
 from scbtheory.claims.framework import REGISTRY, Claim, ClaimReport, Control, Route, find, verify
+from scbtheory.claims.ledger import Ledger, chapter
 
 from scbtheory.claims import gradients, model, population  # isort: skip  (they register their claims)
 
@@ -20,7 +21,9 @@ __all__ = [
     "Claim",
     "ClaimReport",
     "Control",
+    "Ledger",
     "Route",
+    "chapter",
     "find",
     "gradients",
     "ids",

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from scbtheory.claims import find, ids, verify
-from scbtheory.claims.report import as_dict
+from scbtheory.claims import find, ids
+from scbtheory.claims.ledger import Ledger
 from scbtheory.errors import InvalidArgument
 
 
@@ -27,45 +26,22 @@ def run(claim_ids=(), json_path=None, *, jobs: int | None = None, console: Conso
     if target and not target.parent.is_dir():
         raise InvalidArgument(f"--json {json_path}: the folder {target.parent} does not exist")
     console = console or Console()
-    reports = _verify_all(names, jobs or min(2, os.cpu_count() or 1))
-    console.print(_table(reports))
-    for report in reports:
+    columns = (TextColumn("verifying {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("claims", total=len(names))
+        ledger = Ledger.of(names, jobs=jobs, done=lambda name: progress.update(bar, advance=1, description=name))
+    console.print(_table(ledger.reports))
+    for report in ledger.reports:
         for line in _failures(report):
             console.print(f"[bold red]{report['id']}[/] {line}", highlight=False)
     if target:
-        _replace(target, json.dumps(reports, indent=1, ensure_ascii=False) + "\n")
-    held = sum(report["holds"] for report in reports)
-    controls = [control["rejected"] for report in reports for control in report["controls"]]
-    console.print(f"{held} of {len(reports)} claims hold; {sum(controls)} of {len(controls)} controls rejected.")
-    return 0 if held == len(reports) else 1
-
-
-def _verify_all(names, jobs):
-    """Verify in ``jobs`` processes, with a progress bar on stderr; reports come back in the order of ``names``."""
-    columns = (
-        TextColumn("verifying {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    done = {}
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(" ".join(names[:jobs]), total=len(names))
-        with ProcessPoolExecutor(min(jobs, len(names))) as pool:
-            futures = {pool.submit(_verify_one, name): name for name in names}
-            for future in as_completed(futures):
-                done[futures[future]] = future.result()
-                waiting = [name for name in names if name not in done]
-                progress.update(bar, advance=1, description=" ".join(waiting[:jobs]))
-    return [done[name] for name in names]
-
-
-def _verify_one(name):
-    return as_dict(verify(name))
+        _replace(target, json.dumps(ledger.reports, indent=1, ensure_ascii=False) + "\n")
+    console.print(ledger.verdict, highlight=False)
+    return 0 if ledger.holds else 1
 
 
 def _table(reports) -> Table:
-    table = Table("claim", "", "statement", "routes that agree", "controls rejected", "seconds")
+    table = Table("claim", "", "statement", "routes that agree", "controls", "seconds", box=box.SIMPLE_HEAD)
     for report in reports:
         agreeing = [f["route"] for f in report["evidence"] if f["holds"]]
         rejected = sum(control["rejected"] for control in report["controls"])
@@ -73,8 +49,8 @@ def _table(reports) -> Table:
             report["id"],
             "[green]holds[/]" if report["holds"] else "[bold red]FAILS[/]",
             report["title"],
-            f"{len(agreeing)}/{len(report['evidence'])}: {', '.join(agreeing)}",
-            f"{rejected}/{len(report['controls'])}",
+            f"{len(agreeing)} of {len(report['evidence'])}: {', '.join(dict.fromkeys(agreeing))}",
+            f"{rejected} of {len(report['controls'])} rejected",
             f"{report['seconds']:.1f}",
         )
     return table

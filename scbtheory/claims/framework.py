@@ -95,7 +95,7 @@ class Finding:
             return f"broke: {self.error}"
         if self.holds:
             return (
-                "agrees exactly" if self.route.limit == 0 else f"agrees: {self.route.unit} at most {self.route.limit:g}"
+                "agrees exactly" if self.route.limit == 0 else f"{self.route.unit} ≤ {self.route.limit:g}"
             )
         return f"differs: {self.route.unit} {self.discrepancy:.3g}, limit {self.route.limit:g}"
 

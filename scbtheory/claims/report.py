@@ -1,4 +1,4 @@
-"""How a claim's report shows itself: HTML in a notebook, text in a terminal, plain data in a file."""
+"""How one claim's report shows itself: HTML in a notebook, text in a terminal, plain data in a file."""
 
 from __future__ import annotations
 
@@ -68,10 +68,8 @@ def _control_verdict(control) -> str:
     return f"NOT REJECTED by {missed}"
 
 
-def _row(good, *cells) -> str:
-    mark = "✓" if good else "✗"
+def _row(good, kind, verdict, compared) -> str:
     return (
-        f'<tr class="{"good" if good else "bad"}"><td>{mark}</td>'
-        + "".join(f"<td>{escape(c)}</td>" for c in cells)
-        + "</tr>"
+        f'<tr class="{"good" if good else "bad"}"><td class="short">{"✓" if good else "✗"}</td>'
+        f'<td class="short">{escape(kind)}</td><td class="short">{escape(verdict)}</td><td>{escape(compared)}</td></tr>'
     )

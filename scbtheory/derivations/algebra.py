@@ -55,8 +55,9 @@ class Rules:
     def __init__(self, *equations):
         self.table = {}
         for left, right in equations:
-            ((pattern, one),) = words(left).items()
-            assert one == 1, f"a rule's left side is one product, not {left}"
+            if len(words(left)) != 1 or set(words(left).values()) != {1}:
+                raise ValueError(f"the left side of a rule is one product, not {left}")
+            (pattern,) = words(left)
             replacement = words(right) if isinstance(right, MatrixExpr) else {(): sp.sympify(right)}
             self.table[pattern] = replacement
             self.table[flip(pattern)] = {flip(word): c for word, c in replacement.items()}
@@ -113,7 +114,7 @@ def normal(expr, rules: Rules | None = None, expectation=None):
         word, coefficient = pending.pop()
         rewritten = _rewrite(word, rules, expectation)
         if rewritten is None:
-            outer, numbers = _close(word, rules)
+            outer, numbers = _close(word)
             done[outer] += normal(coefficient, rules, expectation) * numbers
         else:
             pending += [(new, coefficient * c) for new, c in rewritten.items()]
@@ -155,7 +156,7 @@ def _rewrite(word, rules, expectation):
     return _collect((word[:start] + middle + word[end:], c) for middle, c in replacement.items())
 
 
-def _close(word, rules):
+def _close(word):
     """Split off every inner product in a word: ``(what stays open, the product of the numbers)``."""
     cuts = [i for i in range(1, len(word)) if word[i - 1].shape[1] == "1" and word[i].shape[0] == "1"]
     pieces = [word[i:j] for i, j in zip([0, *cuts], [*cuts, len(word)], strict=True)]
@@ -176,9 +177,7 @@ def _number(word, source):
     for turn in range(len(word)):
         turned = word[turn:] + word[:turn]
         if turned[0].shape[0] == "1":  # the cycle passes through a vector: a product of inner products
-            outer, numbers = _close(turned, None)
-            assert outer == ()
-            return numbers
+            return _close(turned)[1]
     return _name(word, cyclic=True)
 
 
@@ -196,6 +195,12 @@ def _collect(items) -> dict:
     for word, coefficient in items:
         total[word] += coefficient
     return {word: c for word, c in total.items() if c != 0}
+
+
+def coefficient(form: dict, matrix):
+    """Return the number that multiplies a product such as ``a`` or ``V * C`` in a normal form."""
+    ((word, one),) = words(matrix).items()
+    return sp.factor(form.get(word, sp.Integer(0)) / one)
 
 
 def expression(form: dict, shape):

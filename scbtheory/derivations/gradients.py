@@ -15,8 +15,9 @@ from scbtheory.derivations.algebra import N, Rules, T, difference, expression, n
 RESIDUAL = s.V * s.X * s.a - s.output
 SAMPLE_LOSS = sp.Rational(1, 2) * s.tr(RESIDUAL.T * RESIDUAL)
 
-SAMPLE_GRADIENT_V = SAMPLE_LOSS.diff(s.V)
-SAMPLE_GRADIENT_A = SAMPLE_LOSS.diff(s.a)
+# SymPy differentiates; writing the result as a sum of words only makes it shorter to read.
+SAMPLE_GRADIENT_V = expression(words(SAMPLE_LOSS.diff(s.V)), (N, N))
+SAMPLE_GRADIENT_A = expression(words(SAMPLE_LOSS.diff(s.a)), (T, 1))
 
 
 def second_moment(u, w):

@@ -92,7 +92,7 @@ def _chain(word, row, column, shape, meaning):
     """The (row, column) entry of a product of letters, its inner indices summed."""
     if not word:
         return delta(row, column, shape[0])
-    indices = [row, *(sp.Dummy(integer=True, nonnegative=True) for _ in word[1:]), column]
+    indices = [row, *(_running(letter.shape[1]) for letter in word[:-1]), column]
     product = sp.Integer(1)
     for letter, m, n in zip(word, indices, indices[1:], strict=False):
         product *= meaning[letter.name](n, m) if letter.transposed else meaning[letter.name](m, n)
@@ -100,6 +100,11 @@ def _chain(word, row, column, shape, meaning):
         inner = letter.shape[1]
         product = product if inner == "1" else sum_over(product, index, {"N": N, "T": T}[inner])
     return product
+
+
+def _running(size):
+    """A fresh index: t for positions, v for the vocabulary."""
+    return sp.Dummy({"T": "t", "N": "v"}.get(size, "i"), integer=True, nonnegative=True)
 
 
 def _number(trace, meaning):
@@ -110,7 +115,7 @@ def _number(trace, meaning):
         if rows == 1:
             total += coefficient * _chain(word, sp.Integer(0), sp.Integer(0), (1, 1), meaning)
         else:
-            index = sp.Dummy(integer=True, nonnegative=True)
+            index = _running(str(rows))
             total += coefficient * sum_over(_chain(word, index, index, (rows, rows), meaning), index, rows)
     return total
 

@@ -2,17 +2,19 @@
 
 Every module here offers the same three functions and is tested against ``reference``:
 
-``draw(stream, shape, cdf, dtype)``
-    i.i.d. tokens; the same stream gives the same tokens on every backend, bit for bit.
-``histogram(tokens, trigger, weights)``
+``draw(backend, stream, shape, cdf, dtype, first=0)``
+    i.i.d. tokens ``first``, ``first + 1``, … of a stream; the same on every backend, bit for bit.
+``histogram(backend, tokens, trigger, weights)``
     ``z[b, n] = sum_t weights[t, trigger[b]] * 1{tokens[b, t] = n}``, shape (B, N).
-``accumulate(tokens, trigger, table)``
+``accumulate(backend, tokens, trigger, table)``
     ``g[t, k] = sum_{b: trigger[b] = k} table[b, tokens[b, t]]``, shape (T, N).
 """
 
-from scbtheory.kernels import reference
+from importlib import import_module
+
+MODULES = {"numpy": "compiled", "cupy": "cuda"}  # any other array library runs the reference
 
 
 def loops_for(name):
     """Return the module with the token loops of the backend called ``name``."""
-    return reference
+    return import_module(f"scbtheory.kernels.{MODULES.get(name, 'reference')}")

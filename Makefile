@@ -1,0 +1,64 @@
+# Needs nothing but make and a Python of at least 3.11 with its venv module.
+# Another interpreter: make PYTHON=python3.12 test
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.complete
+UV     := $(BIN)/uv
+LOCKED  = $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
+
+# Two processes share the work already; more threads in each would only get in the way.
+export OMP_NUM_THREADS      ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+export MKL_NUM_THREADS      ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book test refresh lint format lock clean
+
+help: ## Show what make can do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Install everything from the lock into .venv
+
+book: $(STAMP) ## Execute every chapter, then build the book into _build/html
+	@$(BIN)/scbtheory book
+
+test: $(STAMP) ## Run the tests, and every chapter against its stored outputs
+	@$(BIN)/python -m pytest -n 2 --dist loadscope \
+	  --nbval --nbval-current-env --nbval-cell-timeout 300 tests book
+
+refresh: $(STAMP) ## Re-execute the chapters and store their new outputs
+	@$(BIN)/scbtheory refresh
+
+lint: $(STAMP) ## Check style, without changing a file
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: $(STAMP) ## Repair what the style check can repair
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+lock: $(STAMP) ## Resolve pyproject.toml again into requirements.lock
+	@$(UV) pip compile pyproject.toml --extra book --extra test --extra dev \
+	  --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
+	  --no-header --no-annotate --quiet --output-file requirements.lock.new >/dev/null
+	@if grep -nE '://|file:|index-url|find-links' requirements.lock.new; then \
+	  rm -f requirements.lock.new; \
+	  echo 'make lock: the lines above tie the lock to one machine or server; it was not replaced' >&2; \
+	  exit 1; \
+	fi
+	@mv requirements.lock.new requirements.lock
+	@echo 'requirements.lock is up to date; the next make installs it'
+
+clean: ## Remove what was built; .venv stays
+	rm -rf _build .pytest_cache .ruff_cache .coverage .coverage.*
+
+# --clear starts from nothing and the stamp comes last, so that an interrupted installation is done again.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "scbtheory needs Python 3.11 or newer, but $(PYTHON) is: $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(LOCKED)
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@

@@ -1,0 +1,114 @@
+"""Many claims together: verified in parallel, shown as the ledger, summed up in one sentence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from html import escape
+
+from scbtheory.claims.framework import KINDS, find, verify
+from scbtheory.claims.report import as_dict
+
+# Where the book treats a claim; the longest prefix of its id decides.
+CHAPTERS = {
+    "M": "model",
+    "G1": "moments",
+    "G2": "moments",
+    "G": "population_gradient",
+}
+
+
+class Ledger:
+    """Reports of many claims as plain data (see ``report.as_dict``), in the order of the theory."""
+
+    def __init__(self, reports: list[dict]):
+        self.reports = reports
+
+    @classmethod
+    def of(cls, claim_ids: Iterable[str], *, jobs: int | None = None, done: Callable = lambda name: None) -> Ledger:
+        """Verify claims in ``jobs`` processes (two by default); ``done`` is called with each finished id."""
+        names = [find(name).id for name in dict.fromkeys(claim_ids)]
+        reports = {}
+        with ProcessPoolExecutor(jobs or min(2, os.cpu_count() or 1)) as pool:
+            futures = {pool.submit(_verify, name): name for name in names}
+            for future in as_completed(futures):
+                reports[futures[future]] = future.result()
+                done(futures[future])
+        return cls([reports[name] for name in names])
+
+    @property
+    def holds(self) -> bool:
+        return all(report["holds"] for report in self.reports)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: how many claims hold, and how many controls were rejected."""
+        held = sum(report["holds"] for report in self.reports)
+        routes = sum(len(report["evidence"]) for report in self.reports)
+        rejected = [control["rejected"] for report in self.reports for control in report["controls"]]
+        return (
+            f"{held} of {len(self.reports)} claims hold, by {routes} routes; "
+            f"{sum(rejected)} of {len(rejected)} controls are rejected, each by every route."
+        )
+
+    @property
+    def controls(self) -> Controls:
+        """The wrong versions, claim by claim, with their fates."""
+        return Controls(self.reports)
+
+    def __repr__(self) -> str:
+        return self.verdict
+
+    def _repr_html_(self) -> str:
+        head = ["claim", "statement", *KINDS, "controls rejected"]
+        return _table(head, map(_row, self.reports))
+
+
+class Controls:
+    """Every control of the given reports with its fate."""
+
+    def __init__(self, reports: list[dict]):
+        self.reports = reports
+
+    def _rows(self):
+        for report in self.reports:
+            for control in report["controls"]:
+                missed = [f["route"] for f in control["by"] if not f["rejects"]]
+                fate = f"NOT rejected by: {', '.join(missed)}" if missed else f"rejected by {len(control['by'])} routes"
+                yield report["id"], control["mistake"], fate
+
+    def __repr__(self) -> str:
+        return "\n".join(": ".join(row) for row in self._rows())
+
+    def _repr_html_(self) -> str:
+        rows = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self._rows()]
+        return _table(["claim", "the mistake", "verdict"], rows)
+
+
+def chapter(claim_id: str) -> str:
+    """Return the name of the chapter that treats a claim."""
+    return CHAPTERS[max((prefix for prefix in CHAPTERS if claim_id.startswith(prefix)), key=len)]
+
+
+def _verify(name: str) -> dict:
+    return as_dict(verify(name))
+
+
+def _row(report) -> str:
+    link = f'<a href="{chapter(report["id"])}.html">{report["id"]}</a>'
+    cells = [f"{_mark(report['holds'])} {link}", escape(report["title"])]
+    for kind in KINDS:
+        found = [f["holds"] for f in report["evidence"] if f["route"] == kind]
+        cells.append(_mark(all(found)) if found else "·")
+    cells.append(f"{sum(c['rejected'] for c in report['controls'])} of {len(report['controls'])}")
+    return f'<tr class="{"good" if report["holds"] else "bad"}">' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
+
+
+def _mark(good: bool) -> str:
+    return "✓" if good else "✗"
+
+
+def _table(head, rows) -> str:
+    heads = "".join(f"<th>{cell}</th>" for cell in head)
+    return f'<table class="scb-report"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'

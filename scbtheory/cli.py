@@ -1,0 +1,134 @@
+"""The command ``scbtheory``. Errors meant for people are one line and exit code 2."""
+
+import argparse
+import ast
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scbtheory import __version__
+from scbtheory.errors import SCBError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except SCBError as error:
+        print(f"scbtheory: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("scbtheory: interrupted; nothing was changed", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="scbtheory", description="Verify the theory, build its book.")
+    top.add_argument("--version", action="version", version=f"scbtheory {__version__}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    verify = commands.add_parser("verify", help="check claims, and that their controls are rejected")
+    verify.add_argument("ids", nargs="*", metavar="ID", help="claims, such as G3; all by default")
+    verify.add_argument("--json", type=Path, metavar="FILE", help="also write the reports there")
+    verify.set_defaults(run=_verify)
+
+    book = commands.add_parser("book", help="execute every chapter and render the book")
+    book.add_argument("--no-execute", action="store_true", help="render the stored outputs")
+    book.add_argument("--jobs", type=_positive, default=2, help="chapters at a time (%(default)s)")
+    book.set_defaults(run=_book)
+
+    refresh = commands.add_parser("refresh", help="re-execute chapters and store their outputs")
+    refresh.add_argument("chapters", nargs="*", metavar="CHAPTER", help="all by default")
+    refresh.add_argument("--jobs", type=_positive, default=2, help="chapters at a time (%(default)s)")
+    refresh.set_defaults(run=_refresh)
+
+    run = commands.add_parser("run", help="execute one chapter with other parameters")
+    run.add_argument("chapter", metavar="CHAPTER")
+    run.add_argument(
+        "-p",
+        dest="parameters",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        type=_assignment,
+        help="a parameter; the value is a Python literal or a word",
+    )
+    run.add_argument("--output", type=Path, required=True, metavar="FILE", help="the new notebook")
+    run.set_defaults(run=_run)
+
+    normalise = commands.add_parser("normalise", help="strip what differs between two runs")
+    normalise.add_argument("notebooks", nargs="+", type=Path, metavar="FILE")
+    normalise.set_defaults(run=_normalise)
+    return top
+
+
+# Imports below are inside the commands: `scbtheory verify` needs none of the book's packages.
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from scbtheory.claims import cli
+
+    return cli.run(arguments.ids, arguments.json)
+
+
+def _book(arguments: argparse.Namespace) -> int:
+    from scbtheory import book
+
+    page = book.build(book.find_root(), run=not arguments.no_execute, jobs=arguments.jobs)
+    print(f"The book is at {_shown(page)}")
+    return 0
+
+
+def _refresh(arguments: argparse.Namespace) -> int:
+    from scbtheory import book
+
+    notebooks = book.chapters(book.find_root(), arguments.chapters)
+    changed = book.refresh(notebooks, jobs=arguments.jobs)
+    for notebook in changed:
+        print(f"stored {_shown(notebook)}")
+    print(f"{len(changed)} of {len(notebooks)} chapters changed")
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from scbtheory import book
+
+    [notebook] = book.chapters(book.find_root(), [arguments.chapter])
+    book.run(notebook, arguments.output, dict(arguments.parameters))
+    print(f"wrote {arguments.output}")
+    return 0
+
+
+def _normalise(arguments: argparse.Namespace) -> int:
+    from scbtheory import book
+
+    changed = [path for path in arguments.notebooks if book.normalise_file(path)]
+    for path in changed:
+        print(f"normalised {path}")
+    return int(bool(changed))  # what a commit hook expects
+
+
+def _assignment(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value  # a bare word, as in backend=cupy
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or text == "0":
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
+
+
+def _shown(path: Path) -> Path:
+    """``path`` as a person in this folder would write it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""The token loops compiled for the CPU by Numba: the tokens of ``reference`` bit for bit, its sums to rounding.
+
+Every loop runs over a range of words, samples or blocks, so that threads can share it. Each number
+is computed by one thread, in one fixed order: results do not depend on how many threads there are.
+Python's own threads call the loops, which release the interpreter's lock; unlike OpenMP's they sleep
+while they wait, and other programs on the machine do not stall them.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+
+from scbtheory.errors import InvalidArgument
+from scbtheory.kernels.stream import GOLDEN, MIX_1, MIX_2, Stream
+
+THREADS = numba.config.NUMBA_NUM_THREADS  # usable cores, unless the environment variable of that name is set
+WORTHWHILE = 2**16  # tokens that repay waking one more thread
+
+SHIFT = 4  # a cell is 2**4 codes: 4096 cells fit the first-level cache, and few contain a boundary
+WORDS = 1024  # words hashed at a time, which fit it too
+BLOCK = 512  # positions whose gradient is summed at a time
+SPAN = 1024  # positions whose weights are laid out by column at a time
+
+
+def loop(function):
+    """Compile on first use; keep the machine code for the next process where some folder is writable."""
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # Numba found nowhere to write
+        return numba.njit(nogil=True)(function)
+
+
+def draw(backend, stream: Stream, shape, cdf, dtype, first=0):
+    """Draw i.i.d. tokens: those of :func:`scbtheory.kernels.reference.draw`."""
+    tokens = np.empty(shape, dtype=dtype)
+    boundaries = 65536.0 * np.asarray(cdf, dtype=np.float64)[:-1]
+    law = np.uint64(stream.origin), np.uint64(stream.refinement.origin), cells(boundaries), boundaries
+    flat, last = tokens.reshape(-1), first + tokens.size
+    for word in (first // 4, (last - 1) // 4):  # the range may cut these two
+        _draw_carefully(*law, flat, first, word)
+    start, stop = -(-first // 4), last // 4
+    _share(lambda lo, hi: _draw(*law, flat, first, start + lo, start + hi), stop - start, tokens.size)
+    return tokens
+
+
+def histogram(backend, tokens, trigger, weights):
+    """``z[b, n] = sum_t weights[t, k_b] 1{tokens[b, t] = n}``, shape (B, N); sums are in float64."""
+    z = np.zeros((len(tokens), weights.shape[1]))
+    tokens, trigger = _checked(tokens, trigger, weights.shape[1])
+    weights = np.ascontiguousarray(weights)
+    _share(lambda lo, hi: _histogram(tokens, trigger, weights, z, lo, hi), len(tokens), tokens.size)
+    return z.astype(weights.dtype, copy=False)
+
+
+def accumulate(backend, tokens, trigger, table):
+    """``g[t, k] = sum_{b: k_b = k} table[b, tokens[b, t]]``, shape (T, N)."""
+    T, N = tokens.shape[1], table.shape[1]
+    g = np.empty((T, N), dtype=table.dtype)
+    tokens, trigger = _checked(tokens, trigger, N)
+    order = np.argsort(trigger, kind="stable")
+    start = np.searchsorted(trigger[order], np.arange(N + 1))  # order[start[k]:start[k + 1]] have trigger k
+    table = np.ascontiguousarray(table)
+    _share(lambda lo, hi: _accumulate(tokens, order, start, table, g, lo, hi), N * -(-T // BLOCK), tokens.size)
+    return g
+
+
+@loop
+def invert(tables, which, u):
+    """Return the first index with ``tables[which[b], index] > u[b]``; ``tables`` (rows, n) are cumulative."""
+    chosen = np.empty(u.size, dtype=np.int64)
+    for b in range(u.size):
+        chosen[b] = np.searchsorted(tables[which[b]], u[b], side="right")
+    return chosen
+
+
+def cells(boundaries):
+    """Token of each cell of 16 codes; where a boundary lies inside, ``~token`` of the cell's left end.
+
+    Where the table is not negative no further bits are needed: they cannot change the token.
+    """
+    place = boundaries / 2**SHIFT
+    count = np.bincount(np.ceil(place).astype(np.int64), minlength=(65536 >> SHIFT) + 1)
+    token = np.cumsum(count)[:-1].astype(np.int32)
+    inside = np.unique(place[place % 1 > 0].astype(np.int64))
+    token[inside] = ~token[inside]
+    return token
+
+
+@loop
+def _mix(word):
+    """SplitMix64's finaliser, as in :func:`scbtheory.kernels.stream.mix`."""
+    word = (word ^ (word >> np.uint64(30))) * np.uint64(MIX_1)
+    word = (word ^ (word >> np.uint64(27))) * np.uint64(MIX_2)
+    return word ^ (word >> np.uint64(31))
+
+
+@loop
+def _draw(origin, refinement, cells, boundaries, tokens, first, start, stop):
+    """Turn words ``start`` to ``stop`` of the stream into four tokens each; ``tokens[0]`` is token ``first``."""
+    words = np.empty(WORDS, dtype=np.uint64)
+    mask = np.uint64(0xFFFF >> SHIFT)
+    for block in range(start, stop, WORDS):
+        count = min(WORDS, stop - block)
+        for i in range(count):
+            words[i] = _mix(origin + np.uint64(block + i) * np.uint64(GOLDEN))
+        out = tokens[4 * block - first : 4 * (block + count) - first]
+        for i in range(count):
+            word, t = words[i], np.uintp(4 * i)
+            a = cells[word >> np.uint64(SHIFT) & mask]
+            b = cells[word >> np.uint64(SHIFT + 16) & mask]
+            c = cells[word >> np.uint64(SHIFT + 32) & mask]
+            d = cells[word >> np.uint64(SHIFT + 48) & mask]
+            out[t] = a
+            out[t + np.uintp(1)] = b
+            out[t + np.uintp(2)] = c
+            out[t + np.uintp(3)] = d
+            if (a | b | c | d) < 0:
+                _draw_carefully(origin, refinement, cells, boundaries, tokens, first, block + i)
+
+
+@loop
+def _draw_carefully(origin, refinement, cells, boundaries, tokens, first, index):
+    """Turn one word into tokens: only those inside the range, with 53 further bits where 16 do not decide."""
+    word = _mix(origin + np.uint64(index) * np.uint64(GOLDEN))
+    for i in range(max(4 * index, first), min(4 * index + 4, first + tokens.size)):
+        code = word >> np.uint64(16 * (i % 4)) & np.uint64(0xFFFF)
+        token = np.int64(cells[code >> np.uint64(SHIFT)])
+        if token < 0:
+            token = ~token
+            further = _mix(refinement + np.uint64(i) * np.uint64(GOLDEN)) >> np.uint64(11)
+            rest = np.float64(further) * 2.0**-53
+            while token < boundaries.size and boundaries[token] - np.float64(code) <= rest:
+                token += 1
+        tokens[i - first] = token
+
+
+@loop
+def _histogram(tokens, trigger, weights, z, start, stop):
+    """Add to rows ``start`` to ``stop`` of ``z``; four sets of bins, for equal tokens in a row not to wait."""
+    T, N = weights.shape
+    bins, columns = np.empty((4, N)), np.empty((N, SPAN + 8))  # 8 keeps the columns off each other's cache sets
+    for lo in range(0, T, SPAN):
+        size = min(SPAN, T - lo)
+        fours = size // 4 * 4
+        for t in range(size):  # lay out a span of each column in a row: samples read it many times
+            for k in range(N):
+                columns[k, t] = weights[lo + t, k]
+        for b in range(start, stop):
+            row, weight = tokens[b, lo : lo + size], columns[trigger[b]]
+            bins[:] = 0
+            for t in range(0, fours, 4):
+                bins[0, row[t]] += weight[t]
+                bins[1, row[t + 1]] += weight[t + 1]
+                bins[2, row[t + 2]] += weight[t + 2]
+                bins[3, row[t + 3]] += weight[t + 3]
+            for t in range(fours, size):
+                bins[0, row[t]] += weight[t]
+            for n in range(N):
+                z[b, n] += (bins[0, n] + bins[1, n]) + (bins[2, n] + bins[3, n])
+
+
+@loop
+def _accumulate(tokens, order, start, table, g, first, last):
+    """Fill parts ``first`` to ``last`` of ``g``; part ``p`` is block ``p // N`` of positions, trigger ``p % N``."""
+    T, N = g.shape
+    total = np.empty(BLOCK)
+    for part in range(first, last):
+        k, lo = part % N, part // N * BLOCK
+        hi = min(lo + BLOCK, T)
+        total[:] = 0
+        members = order[start[k] : start[k + 1]]
+        for m in range(0, len(members) - 3, 4):  # four samples at a time: fewer visits to ``total``
+            b0, b1, b2, b3 = members[m], members[m + 1], members[m + 2], members[m + 3]
+            x0, x1, x2, x3 = tokens[b0, lo:hi], tokens[b1, lo:hi], tokens[b2, lo:hi], tokens[b3, lo:hi]
+            r0, r1, r2, r3 = table[b0], table[b1], table[b2], table[b3]
+            for t in range(hi - lo):
+                total[t] += (r0[x0[t]] + r1[x1[t]]) + (r2[x2[t]] + r3[x3[t]])
+        for b in members[len(members) // 4 * 4 :]:
+            x, r = tokens[b, lo:hi], table[b]
+            for t in range(hi - lo):
+                total[t] += r[x[t]]
+        for t in range(hi - lo):
+            g[lo + t, k] = total[t]
+
+
+def _checked(tokens, trigger, vocab_size):
+    """Refuse what the loops would read or write outside their arrays."""
+    for name, array in (("tokens", tokens), ("trigger", trigger)):
+        if (array.dtype.kind != "u" and array.min() < 0) or array.max() >= vocab_size:
+            raise InvalidArgument(
+                f"{name} holds values from {array.min()} to {array.max()}; expected 0 to {vocab_size - 1}"
+            )
+    return np.ascontiguousarray(tokens), trigger.astype(np.int64)
+
+
+def _share(run, parts, size):
+    """Call ``run(lo, hi)`` on consecutive ranges of ``range(parts)``, on as many threads as ``size`` tokens repay."""
+    n = max(1, min(THREADS, parts, size // WORTHWHILE))
+    cuts = [parts * i // n for i in range(n + 1)]
+    others = [_pool(os.getpid(), n).submit(run, *cuts[i : i + 2]) for i in range(1, n)]
+    run(*cuts[:2])
+    for other in others:
+        other.result()
+
+
+@functools.lru_cache(maxsize=4)
+def _pool(process, workers):
+    """Return sleeping threads; a forked ``process`` inherits none and gets its own."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="scbtheory")

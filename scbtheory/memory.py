@@ -1,0 +1,32 @@
+"""How much memory a new array may take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MEMINFO = Path("/proc/meminfo")
+CONTAINER = Path("/sys/fs/cgroup")  # a container's own limit, where there is one
+
+
+def available(backend):
+    """Return the bytes free on the backend's device; ``None`` where the system does not tell."""
+    if backend.name == "cupy":
+        return backend.xp.cuda.runtime.memGetInfo()[0]
+    known = [free for free in (_machine(), _container()) if free is not None]
+    return min(known) if known else None
+
+
+def _machine():
+    try:
+        lines = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return None
+
+
+def _container():
+    try:
+        limit = int((CONTAINER / "memory.max").read_text())
+        return max(0, limit - int((CONTAINER / "memory.current").read_text()))
+    except (OSError, ValueError):  # no such file, or the limit is "max"
+        return None

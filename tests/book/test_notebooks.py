@@ -1,0 +1,107 @@
+"""What every stored chapter must be before its outputs are worth comparing.
+
+nbval passes a notebook that was never executed: it has nothing to compare. So these tests come
+first.
+"""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from scbtheory import book
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+MAX_LINES = 15
+# What another run, or another machine, would print differently.
+UNSTABLE = {
+    "an absolute path": re.compile(r"(?<![\w.:/])/(?:home|root|tmp|var|usr|opt|Users|private)/\w"),
+    "a time": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d"),
+    "an address in memory": re.compile(r"\b0x[0-9a-f]{8,}\b"),
+}
+
+pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def code_cells(path: Path) -> list[nbformat.NotebookNode]:
+    cells = nbformat.read(path, as_version=4).cells
+    return [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def first_lines(cells) -> list[str]:
+    return [cell.source.strip().splitlines()[0] for cell in cells]
+
+
+def strings(value) -> list[str]:
+    """Every string inside a nested output."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [text for item in value for text in strings(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_every_cell_was_executed(path):
+    bare = [cell for cell in code_cells(path) if cell.execution_count is None]
+    assert first_lines(bare) == [], f"run `scbtheory refresh {path.stem}`"
+
+
+def test_cells_ran_from_top_to_bottom_in_one_go(path):
+    counts = [cell.execution_count for cell in code_cells(path)]
+    assert counts == list(range(1, len(counts) + 1)), f"run `scbtheory refresh {path.stem}`"
+
+
+def test_no_output_is_an_error(path):
+    wrong = [c for c in code_cells(path) if any(o.output_type == "error" for o in c.outputs)]
+    assert first_lines(wrong) == []
+
+
+def test_no_output_is_a_warning(path):
+    """What goes to the standard error stream is for the author, not for the reader."""
+    wrong = [c for c in code_cells(path) if any(o.get("name") == "stderr" for o in c.outputs)]
+    assert first_lines(wrong) == []
+
+
+def test_cells_are_short(path):
+    long = [cell for cell in code_cells(path) if len(cell.source.splitlines()) > MAX_LINES]
+    assert first_lines(long) == [], f"over {MAX_LINES} lines: move the work into the package"
+
+
+@pytest.mark.parametrize("what", UNSTABLE)
+def test_nothing_stored_belongs_to_one_run_or_machine(path, what):
+    cells = nbformat.read(path, as_version=4).cells
+    texts = [text for cell in cells for text in (cell.source, *strings(cell.get("outputs", [])))]
+    found = [hit.group() for text in texts for hit in UNSTABLE[what].finditer(text)]
+    assert found == []
+
+
+def test_it_is_normalised(path, tmp_path):
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes())
+    assert not book.normalise_file(copy, root=ROOT), f"run `scbtheory normalise book/{path.name}`"
+
+
+def test_it_starts_with_a_title(path):
+    first = nbformat.read(path, as_version=4).cells[0]
+    assert first.cell_type == "markdown"
+    assert re.search(r"^# \S", first.source, flags=re.MULTILINE), "no line `# Title`"
+
+
+def test_every_figure_has_alternative_text(path):
+    def has_image(cell):
+        return any(key.startswith("image/") for o in cell.outputs for key in o.get("data", {}))
+
+    def has_text(cell):
+        return bool(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "").strip())
+
+    mute = [cell for cell in code_cells(path) if has_image(cell) and not has_text(cell)]
+    assert first_lines(mute) == [], "set the cell's metadata: mystnb.image.alt"
+
+
+def test_it_is_in_the_table_of_contents(path):
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    assert f"book/{path.stem}" in files

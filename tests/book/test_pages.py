@@ -1,0 +1,173 @@
+"""Every page of the rendered book, as files and as a browser without a network shows it."""
+
+import os
+import re
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+from browser import Browser, Page, find_chromium
+
+from scbtheory import book
+
+ROOT = Path(__file__).parents[2]
+EXTERNAL = re.compile(r"^(?:https?:)?//", flags=re.IGNORECASE)
+LOADED_LINKS = {"stylesheet", "preload", "prefetch", "icon", "preconnect", "modulepreload"}
+# These load what they name; a link that a reader may follow is no source.
+SOURCES = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data"}
+
+
+@dataclass
+class Facts(HTMLParser):
+    """What the tests want to know of one page's HTML."""
+
+    ids: set[str] = field(default_factory=set)
+    links: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    images: list[dict] = field(default_factory=list)
+    has_math: bool = False
+
+    def __post_init__(self):
+        super().__init__()
+
+    def handle_starttag(self, tag, attrs):
+        values = {name: value or "" for name, value in attrs}
+        self.ids.update(values[key] for key in ("id", "name") if key in values)
+        self.has_math |= "math" in values.get("class", "").split()
+        if tag == "a" and "href" in values:
+            self.links.append(values["href"])
+        if tag == "img":
+            self.images.append(values)
+        if tag == "link" and LOADED_LINKS & set(values.get("rel", "").split()):
+            self.sources.append(values.get("href", ""))
+        if values.get(SOURCES.get(tag, "")):
+            self.sources.append(values[SOURCES[tag]])
+
+
+def read(page: Path) -> Facts:
+    facts = Facts()
+    facts.feed(page.read_text(encoding="utf-8"))
+    return facts
+
+
+# The scope is this module: with `--dist loadscope` one worker runs all of it, and renders once.
+@pytest.fixture(scope="module")
+def html(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("book") / "html"
+    book.render(ROOT, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(html) -> dict[str, Facts]:
+    found = [page for page in sorted(html.rglob("*.html")) if "_static" not in page.parts]
+    return {page.relative_to(html).as_posix(): read(page) for page in found}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    program = find_chromium()
+    if program is None:
+        message = "no Chromium to read the pages with: apt-get install chromium"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
+    return program
+
+
+@pytest.fixture(scope="module")
+def visits(html, pages, chromium, tmp_path_factory) -> dict[str, Page]:
+    with Browser(chromium, tmp_path_factory.mktemp("profile")) as browser:
+        return {name: browser.open(html / name) for name in pages}
+
+
+def test_every_chapter_is_a_page(pages):
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    assert [file for file in (toc["root"], *files) if f"{file}.html" not in pages] == []
+
+
+def test_no_page_loads_anything_from_elsewhere(pages):
+    assert {n: e for n, p in pages.items() if (e := list(filter(EXTERNAL.match, p.sources)))} == {}
+
+
+def test_no_stylesheet_loads_anything_from_elsewhere(html):
+    outside = re.compile(r"""(?:@import|url\()\s*(?:url\()?["']?((?:https?:)?//[^"')]+)""")
+    sheets = {sheet.name: sheet.read_text(encoding="utf-8") for sheet in html.rglob("*.css")}
+    assert {name: hits for name, text in sheets.items() if (hits := outside.findall(text))} == {}
+
+
+def test_every_image_has_alternative_text(pages):
+    """MyST-NB falls back to the file's name, which tells a reader nothing."""
+
+    def mute(image):
+        alt = image.get("alt", "").strip()
+        return not alt or alt.startswith("_images/") or alt in image["src"]
+
+    found = {name: [i["src"] for i in page.images if mute(i)] for name, page in pages.items()}
+    assert {name: images for name, images in found.items() if images} == {}
+
+
+def test_every_internal_link_leads_somewhere(html, pages):
+    def leads_somewhere(name: str, link: str) -> bool:
+        parts = urlsplit(link)
+        if parts.scheme or parts.netloc:
+            return True
+        here = html / name
+        target = here.parent / unquote(parts.path) if parts.path else here
+        key = Path(os.path.relpath(target, html)).as_posix()
+        ids = pages[key].ids if key in pages else {parts.fragment}
+        return target.exists() and (not parts.fragment or unquote(parts.fragment) in ids)
+
+    links = [(name, link) for name, page in pages.items() for link in page.links]
+    assert [pair for pair in links if not leads_somewhere(*pair)] == []
+
+
+def test_the_console_stays_free_of_errors(visits):
+    assert {name: visit.errors for name, visit in visits.items() if visit.errors} == {}
+
+
+def test_formulas_are_typeset_without_a_network(pages, visits):
+    written = [name for name, page in pages.items() if page.has_math]
+    assert written, "no page has a formula?"
+    assert [name for name in written if not visits[name].formulas] == []
+
+
+def test_no_formula_is_an_error(visits):
+    found = {name: visit.formula_errors for name, visit in visits.items() if visit.formula_errors}
+    assert found == {}
+
+
+def test_images_are_shown(visits):
+    found = {name: visit.broken_images for name, visit in visits.items() if visit.broken_images}
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("planted", "noticed"),
+    [
+        ("<script>console.error('planted')</script>", "planted"),
+        ("<script>throw new Error('planted')</script>", "Error: planted"),
+        ("<script>Promise.reject(new Error('planted'))</script>", "Error: planted"),
+        ('<script src="https://example.org/a.js"></script>', "ERR_NAME_NOT_RESOLVED"),
+        ('<link rel="stylesheet" href="absent.css">', "ERR_FILE_NOT_FOUND"),
+    ],
+)
+def test_the_browser_notices_a_planted_error(chromium, tmp_path, planted, noticed):
+    page = tmp_path / "page.html"
+    page.write_text(f"<!doctype html><title>t</title>{planted}<p>text</p>")
+    with Browser(chromium, tmp_path / "profile") as browser:
+        assert any(noticed in error for error in browser.open(page).errors)
+        page.write_text("<!doctype html><title>t</title><p>text</p>")
+        assert browser.open(page).errors == []
+
+
+def test_the_browser_notices_a_wrong_formula(chromium, html, tmp_path):
+    script = next(html.rglob("tex-svg-full.js")).as_uri()
+    page = tmp_path / "page.html"
+    with Browser(chromium, tmp_path / "profile") as browser:
+        for tex, wrong in ((r"\frac{1}{2}", False), (r"\frac{1}", True), (r"\nosuch", True)):
+            page.write_text(f'<!doctype html><script src="{script}"></script>\\({tex}\\)')
+            visit = browser.open(page)
+            assert (visit.formulas, bool(visit.formula_errors)) == (1, wrong), tex

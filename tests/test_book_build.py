@@ -1,0 +1,223 @@
+"""Executing, normalising and rendering, on books of a few lines made for the purpose."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import v4
+
+from scbtheory import book
+
+
+def write(path: Path, *sources: str, parameters: str | None = None) -> Path:
+    """Write a notebook with these code cells, below a title and perhaps a cell of parameters."""
+    cells = [v4.new_markdown_cell("# A chapter", id="title")]
+    if parameters:
+        tagged = {"tags": ["parameters"]}
+        cells.append(v4.new_code_cell(parameters, id="parameters", metadata=tagged))
+    cells += [v4.new_code_cell(source, id=f"c{i}") for i, source in enumerate(sources)]
+    nbformat.write(v4.new_notebook(cells=cells), path)
+    book.normalise_file(path)
+    return path
+
+
+def printed(path: Path) -> str:
+    notebook = nbformat.read(path, as_version=4)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return "".join(output.get("text", "") for output in outputs)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A book of one page; chapters are for the tests to add."""
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "intro.md").write_text("# Intro\n\nText.\n")
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
+    (tmp_path / "_config.yml").write_text('title: Tiny\nexecute:\n  execute_notebooks: "off"\n')
+    return tmp_path
+
+
+# --- execute ------------------------------------------------------------------------------------
+
+
+def test_refresh_stores_what_ran_and_leaves_what_failed(root, capfd):
+    good = write(root / "book" / "good.ipynb", "print('one')", "print('two')\n{1: 'x'}")
+    bad = write(root / "book" / "bad.ipynb", "print('before')", "1 / 0")
+    before = bad.read_bytes()
+
+    with pytest.raises(book.BookError, match="1 of 2 chapters failed: bad"):
+        book.refresh([good, bad])
+
+    assert printed(good) == "one\ntwo\n"
+    assert bad.read_bytes() == before
+    assert sorted(path.name for path in good.parent.iterdir()) == [
+        "bad.ipynb", "good.ipynb", "intro.md",
+    ]  # fmt: skip
+    message = capfd.readouterr().err
+    assert "bad.ipynb, In [2]: 1 / 0" in message
+    assert "ZeroDivisionError: division by zero" in message
+
+    assert book.refresh([good]) == [], "the same cells must give the same bytes"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_cut_short_changes_nothing(root, how):
+    slow = write(
+        root / "book" / "slow.ipynb",
+        "import os, pathlib, time",
+        "pathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)",
+    )
+    before = slow.read_bytes()
+    command = [sys.executable, "-m", "scbtheory.cli", "refresh"]
+    log = root / "log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(command, cwd=root, stderr=stream)
+    marker = root / "book" / "pid"
+    wait_until(lambda: marker.exists() and marker.read_text())
+    process.send_signal(how)
+    process.wait(timeout=30)
+    assert slow.read_bytes() == before
+    wait_until(lambda: not alive(int(marker.read_text())))
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert "nothing was changed" in log.read_text()
+
+
+def wait_until(condition, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_run_uses_this_interpreter_and_writes_elsewhere(root, monkeypatch):
+    spec = root / "shadow" / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(json.dumps({"argv": ["false"], "display_name": "x", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(root / "shadow"))
+
+    source = "import sys, os\nprint(size, sys.executable, os.environ['OMP_NUM_THREADS'])"
+    chapter = write(root / "book" / "model.ipynb", source, parameters="size = 3")
+    before = chapter.read_bytes()
+    book.run(chapter, root / "other" / "model.ipynb", {"size": 7})
+
+    executable = sys.executable.replace(f"{root}/", "")
+    assert printed(root / "other" / "model.ipynb") == f"7 {executable} 1\n"
+    assert chapter.read_bytes() == before
+    with pytest.raises(book.BookError, match="name another file"):
+        book.run(chapter, root / "book" / ".." / "book" / "model.ipynb", {"size": 7})
+
+
+def test_an_unknown_parameter_is_refused_before_anything_runs(root):
+    chapter = write(root / "book" / "model.ipynb", "1 / 0", parameters="size = 3\nseed = 0")
+    with pytest.raises(book.UnknownParameter, match="no parameter 'sized'; did you mean 'size'") as e:
+        book.execute([chapter], root / "out", {"sized": 7})
+    assert "its parameters: size, seed" in str(e.value)
+    assert not (root / "out").exists()
+
+    bare = write(root / "book" / "bare.ipynb", "1")
+    with pytest.raises(book.UnknownParameter, match="its parameters: none"):
+        book.execute([bare], root / "out", {"size": 7})
+
+
+# --- normalise ----------------------------------------------------------------------------------
+
+
+def test_normalise_removes_what_passes_and_keeps_the_rest(tmp_path):
+    def stream(text):
+        return v4.new_output("stream", name="stdout", text=text)
+
+    code = v4.new_code_cell("x", id="keep", execution_count=4, outputs=[stream("a\n"), stream("b")])
+    code.outputs.append(v4.new_output("display_data", {"text/plain": f"{tmp_path}/src/a.py"}))
+    code.metadata = nbformat.from_dict(
+        {
+            "papermill": {"start_time": "2024-01-01T00:00:00"},
+            "execution": {"iopub.status.idle": "2024-01-01T00:00:00Z"},
+            "mystnb": {"image": {"alt": "A line"}},
+            "tags": [],
+        }
+    )
+    injected = v4.new_code_cell("size = 7", metadata={"tags": ["injected-parameters"]})
+    notebook = v4.new_notebook(cells=[code, injected], metadata={"papermill": {"duration": 1.0}})
+    notebook.metadata["language_info"] = {"name": "python", "version": "3.11.7"}
+
+    book.normalise(notebook, tmp_path)
+
+    assert notebook.metadata == {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    first, second = notebook.cells
+    assert (first.id, first.execution_count) == ("keep", 4)
+    assert first.metadata == {"mystnb": {"image": {"alt": "A line"}}}
+    assert [output.get("text") for output in first.outputs] == ["a\nb", None]
+    assert first.outputs[1].data["text/plain"] == "src/a.py"
+    assert second.id == "injected-parameters"
+    nbformat.validate(notebook)
+
+    once = nbformat.writes(notebook)
+    assert nbformat.writes(book.normalise(notebook, tmp_path)) == once
+
+
+def test_normalise_gives_an_old_notebook_the_same_ids_each_time(tmp_path):
+    old = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+    old["cells"].append({"cell_type": "markdown", "metadata": {}, "source": "# T"})
+    paths = [tmp_path / "a.ipynb", tmp_path / "b.ipynb"]
+    for path in paths:
+        path.write_text(json.dumps(old))
+        assert book.normalise_file(path)
+        assert not book.normalise_file(path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+# --- render -------------------------------------------------------------------------------------
+
+
+def test_a_failed_render_leaves_the_last_good_book(root):
+    html = root / "_build" / "html"
+    page = book.render(root, html)
+    assert page == html / "index.html"
+    good = (html / "book" / "intro.html").read_text()
+    assert "Text." in good
+
+    (root / "book" / "intro.md").write_text("# Intro\n\nNew text, [](nowhere.md).\n")
+    with pytest.raises(book.BookError, match=r"(?s)not rendered.*book/intro\.md.*nowhere"):
+        book.render(root, html)
+
+    assert (html / "book" / "intro.html").read_text() == good
+    assert [path.name for path in html.parent.iterdir()] == ["html"], "no scaffolding stays"
+
+
+def test_build_does_not_render_what_did_not_run(root, monkeypatch):
+    write(root / "book" / "bad.ipynb", "1 / 0")
+    monkeypatch.setattr(book, "render", lambda *_, **__: pytest.fail("rendered"))
+    with pytest.raises(book.BookError, match="1 of 1 chapters failed: bad"):
+        book.build(root)
+
+
+# --- names --------------------------------------------------------------------------------------
+
+
+def test_chapters_by_name_or_path(root):
+    model = write(root / "book" / "model.ipynb", "1")
+    moments = write(root / "book" / "moments.ipynb", "1")
+    assert book.chapters(root) == [model, moments]
+    assert book.chapters(root, ["book/moments.ipynb", "model"]) == [moments, model]
+    with pytest.raises(book.UnknownChapter, match="no chapter 'modell'; did you mean 'model'"):
+        book.chapters(root, ["modell"])
+
+
+def test_the_root_is_found_from_within(root):
+    assert book.find_root(root / "book") == root

@@ -1,0 +1,121 @@
+"""The command line: what it prints, and the exit codes that scripts rely on."""
+
+import json
+
+import pytest
+
+from scbtheory import __version__, book, cli
+from scbtheory.errors import SCBError
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A book with one empty chapter, as the current folder."""
+    (tmp_path / "book").mkdir()
+    for name in ("_config.yml", "_toc.yml"):
+        (tmp_path / name).write_text("")
+    empty = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "book" / "moments.ipynb").write_text(json.dumps(empty))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"scbtheory {__version__}\n"
+
+
+def test_an_expected_error_is_one_line_and_exit_code_2(project, capsys):
+    assert cli.main(["refresh", "momens"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "no chapter 'momens'; did you mean 'moments'?" in err
+
+
+def test_a_folder_without_a_book_says_what_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["book"]) == 2
+    assert "_config.yml" in capsys.readouterr().err
+
+
+def test_interrupting_is_exit_code_130(project, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(book, "build", interrupt)
+    assert cli.main(["book"]) == 130
+    assert "nothing was changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flags", "runs"), [([], True), (["--no-execute"], False)])
+def test_book_prints_the_page_to_open(project, monkeypatch, capsys, flags, runs):
+    seen = {}
+
+    def build(root, **options):
+        seen.update(options, root=root)
+        return root / "_build" / "html" / "index.html"
+
+    monkeypatch.setattr(book, "build", build)
+    assert cli.main(["book", "--jobs", "1", *flags]) == 0
+    assert seen == {"root": project, "run": runs, "jobs": 1}
+    assert capsys.readouterr().out == "The book is at _build/html/index.html\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("n=3", 3), ("n=1e-3", 1e-3), ("n=[1, 2]", [1, 2]), ("n=cupy", "cupy"), ("n=", "")],
+)
+def test_a_parameter_is_a_literal_or_a_word(project, monkeypatch, text, value):
+    seen = []
+    monkeypatch.setattr(book, "run", lambda *arguments: seen.append(arguments))
+    assert cli.main(["run", "moments", "-p", text, "--output", "other.ipynb"]) == 0
+    assert seen[0][2] == {"n": value}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "moments", "-p", "n", "--output", "other.ipynb"],
+        ["run", "moments", "-p", "2n=1", "--output", "other.ipynb"],
+        ["run", "moments"],
+        ["book", "--jobs", "0"],
+        ["publish"],
+        [],
+    ],
+)
+def test_a_wrong_command_line_shows_the_usage(project, capsys, arguments):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(arguments)
+    assert "usage: scbtheory" in capsys.readouterr().err
+
+
+def test_normalise_reports_what_it_changed_as_a_commit_hook_must(project, capsys):
+    assert cli.main(["normalise", "book/moments.ipynb"]) == 1
+    assert cli.main(["normalise", "book/moments.ipynb"]) == 0
+    assert capsys.readouterr().out == "normalised book/moments.ipynb\n"
+
+
+def test_normalise_refuses_what_is_not_a_notebook(project, capsys):
+    (project / "notes.txt").write_text("no notebook")
+    assert cli.main(["normalise", "notes.txt"]) == 2
+    assert "notes.txt is not a notebook" in capsys.readouterr().err
+
+
+def test_verify_passes_on_ids_and_exit_code(monkeypatch, tmp_path):
+    claims = pytest.importorskip("scbtheory.claims.cli")
+    seen = []
+    monkeypatch.setattr(claims, "run", lambda *arguments: seen.append(arguments) or 1)
+    assert cli.main(["verify", "G3", "--json", str(tmp_path / "r.json")]) == 1
+    assert seen == [(["G3"], tmp_path / "r.json")]
+
+
+def test_verify_turns_a_known_error_into_exit_code_2(monkeypatch):
+    claims = pytest.importorskip("scbtheory.claims.cli")
+
+    def refuse(*_):
+        raise SCBError("no claim 'Z9'")
+
+    monkeypatch.setattr(claims, "run", refuse)
+    assert cli.main(["verify", "Z9"]) == 2
