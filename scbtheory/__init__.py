@@ -7,7 +7,7 @@
 (3, 3)
 """
 
-from scbtheory import model, population
+from scbtheory import dynamics, model, population
 from scbtheory.backend import Backend, get_backend
 from scbtheory.errors import SCBError
 from scbtheory.model import Parameters
@@ -36,6 +36,7 @@ __all__ = [
     "Batch",
     "Parameters",
     "SCBError",
+    "dynamics",
     "get_backend",
     "model",
     "population",

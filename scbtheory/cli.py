@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scbtheory import __version__
+from scbtheory import __version__, dynamics
 from scbtheory.errors import SCBError
 
 
@@ -31,6 +31,10 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("ids", nargs="*", metavar="ID", help="claims, such as G3; all by default")
     verify.add_argument("--json", type=Path, metavar="FILE", help="also write the reports there")
     verify.set_defaults(run=_verify)
+
+    stages = commands.add_parser("stages", help="predict when the stages of training end")
+    dynamics.add_arguments(stages)
+    stages.set_defaults(run=dynamics.run_stages)
 
     book = commands.add_parser("book", help="execute every chapter and render the book")
     book.add_argument("--no-execute", action="store_true", help="render the stored outputs")

@@ -56,3 +56,56 @@ def test_descent_beyond_the_curvature_limit_diverges_and_below_it_converges():
     ax = plots.curvature((10, 100)).figure.axes[1]
     below, above = (line.get_ydata() for line in ax.lines[:2])
     assert below[-1] < below[0] < above[-1]
+
+
+SYSTEM = {"K_P": 0.2, "K_Q": 0.5}
+
+
+def test_the_portrait_marks_both_fixed_points_and_the_start():
+    ax = plots.phase_portrait(T=50, **SYSTEM).figure.axes[0]
+    points = {
+        (float(x), float(y)) for line in ax.lines if len(line.get_xdata()) == 1 for x, y in [line.get_xydata()[0]]
+    }
+    node, saddle = scb.dynamics.fixed_points(T=50, **SYSTEM)
+    assert points == {(1.0, 1.0), (saddle.alpha, saddle.beta), (0.0, 0.0)}
+    assert node.kind == "stable node"
+
+
+def test_the_measured_error_of_the_linearisation_stays_below_its_bound():
+    ax = plots.linearisation(T=1e3, **SYSTEM).figure.axes[1]
+    bound, measured = (line.get_ydata() for line in ax.lines)
+    assert np.all(measured <= bound * (1 + 1e-6))
+
+
+def test_shifted_by_their_half_times_the_rises_collapse():
+    ax = plots.rise([1e3, 1e5], **SYSTEM).figure.axes[1]
+    first, second = ax.lines[:2]
+    grid = np.linspace(-5, 5, 50)
+    np.testing.assert_allclose(
+        *(np.interp(grid, line.get_xdata(), line.get_ydata()) for line in (first, second)), atol=0.02
+    )
+    assert np.interp(0.0, second.get_xdata(), second.get_ydata()) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_the_errors_of_the_half_time_follow_the_stated_shapes():
+    ax = plots.half_time_errors([100, 1000, 10_000], **SYSTEM).figure.axes[0]
+    for points, shape in zip(ax.lines[::2], ax.lines[1::2], strict=True):
+        np.testing.assert_allclose(points.get_ydata(), shape.get_ydata(), rtol=0.35)
+
+
+def test_the_creep_collapses_on_its_prediction():
+    ax = plots.creep([1e3, 1e4], **SYSTEM).figure.axes[1]
+    flow, predicted = ax.lines[1], ax.lines[2]
+    times, levels = predicted.get_xdata(), predicted.get_ydata()
+    np.testing.assert_allclose(np.interp(times[5:], flow.get_xdata(), flow.get_ydata()), levels[5:], atol=2e-3)
+
+
+def test_rounding_keeps_the_support_only_inside_the_interval(task):
+    ax = plots.rounding(task, 0.8).figure.axes[1]
+    support, background = ax.lines[:2]
+    inside = (support.get_ydata() == 1) & (background.get_ydata() == 0)
+    (low, high) = scb.dynamics.rounding_interval(
+        alpha=0.8, q_min=task.Q[:, 0][task.Q[:, 0] > 0].min(), T=task.context_length
+    )
+    thresholds = support.get_xdata()
+    np.testing.assert_array_equal(inside, (thresholds > low) & (thresholds < high))

@@ -6,7 +6,16 @@ This is the only place that sees both the derivations and the numerics.
 from scbtheory.claims.framework import REGISTRY, Claim, ClaimReport, Control, Route, find, verify
 from scbtheory.claims.ledger import Ledger, chapter
 
-from scbtheory.claims import gradients, model, population  # isort: skip  (they register their claims)
+from scbtheory.claims import (  # isort: skip  (they register their claims)
+    fixed_points,
+    gradients,
+    half_times,
+    model,
+    population,
+    reduction,
+    rounding,
+    stages,
+)
 
 ORDER = "MGRSNTXE"  # the order of theory: model, gradients, reduction, stages, noise, transfer, softmax, experiments
 
@@ -25,9 +34,14 @@ __all__ = [
     "Route",
     "chapter",
     "find",
+    "fixed_points",
     "gradients",
+    "half_times",
     "ids",
     "model",
     "population",
+    "reduction",
+    "rounding",
+    "stages",
     "verify",
 ]

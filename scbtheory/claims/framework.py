@@ -94,9 +94,7 @@ class Finding:
         if self.error:
             return f"broke: {self.error}"
         if self.holds:
-            return (
-                "agrees exactly" if self.route.limit == 0 else f"{self.route.unit} ≤ {self.route.limit:g}"
-            )
+            return "agrees exactly" if self.route.limit == 0 else f"{self.route.unit} ≤ {self.route.limit:g}"
         return f"differs: {self.route.unit} {self.discrepancy:.3g}, limit {self.route.limit:g}"
 
 

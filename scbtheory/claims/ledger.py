@@ -16,6 +16,11 @@ CHAPTERS = {
     "G1": "moments",
     "G2": "moments",
     "G": "population_gradient",
+    "R": "reduction",
+    "S": "stage_two",
+    "S1": "stage_one",
+    "S6": "rounding",
+    "S7": "rounding",
 }
 
 

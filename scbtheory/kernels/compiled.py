@@ -20,11 +20,11 @@ from scbtheory.kernels.stream import GOLDEN, MIX_1, MIX_2, Stream
 
 THREADS = numba.config.NUMBA_NUM_THREADS  # usable cores, unless the environment variable of that name is set
 WORTHWHILE = 2**16  # tokens that repay waking one more thread
+PIECES = 4  # for each thread: one that has to wait for a core leaves its pieces to the others
 
-SHIFT = 4  # a cell is 2**4 codes: 4096 cells fit the first-level cache, and few contain a boundary
-WORDS = 1024  # words hashed at a time, which fit it too
+SHIFT = 2  # a cell is 2**2 codes: a table of cells takes 32 KiB, and few of them contain a boundary
+WORDS = 1024  # words hashed at a time, which stay in the fastest cache
 BLOCK = 512  # positions whose gradient is summed at a time
-SPAN = 1024  # positions whose weights are laid out by column at a time
 
 
 def loop(function):
@@ -50,11 +50,11 @@ def draw(backend, stream: Stream, shape, cdf, dtype, first=0):
 
 def histogram(backend, tokens, trigger, weights):
     """``z[b, n] = sum_t weights[t, k_b] 1{tokens[b, t] = n}``, shape (B, N); sums are in float64."""
-    z = np.zeros((len(tokens), weights.shape[1]))
+    z = np.empty((len(tokens), weights.shape[1]), dtype=weights.dtype)
     tokens, trigger = _checked(tokens, trigger, weights.shape[1])
-    weights = np.ascontiguousarray(weights)
-    _share(lambda lo, hi: _histogram(tokens, trigger, weights, z, lo, hi), len(tokens), tokens.size)
-    return z.astype(weights.dtype, copy=False)
+    columns = np.ascontiguousarray(weights.T)
+    _share(lambda lo, hi: _histogram(tokens, trigger, columns, z, lo, hi), len(tokens), tokens.size)
+    return z
 
 
 def accumulate(backend, tokens, trigger, table):
@@ -79,13 +79,13 @@ def invert(tables, which, u):
 
 
 def cells(boundaries):
-    """Token of each cell of 16 codes; where a boundary lies inside, ``~token`` of the cell's left end.
+    """Token of each cell of 4 codes; where a boundary lies inside, ``~token`` of the cell's left end.
 
     Where the table is not negative no further bits are needed: they cannot change the token.
     """
     place = boundaries / 2**SHIFT
     count = np.bincount(np.ceil(place).astype(np.int64), minlength=(65536 >> SHIFT) + 1)
-    token = np.cumsum(count)[:-1].astype(np.int32)
+    token = np.cumsum(count)[:-1].astype(np.int16 if len(boundaries) < 2**15 else np.int32)
     inside = np.unique(place[place % 1 > 0].astype(np.int64))
     token[inside] = ~token[inside]
     return token
@@ -140,28 +140,22 @@ def _draw_carefully(origin, refinement, cells, boundaries, tokens, first, index)
 
 
 @loop
-def _histogram(tokens, trigger, weights, z, start, stop):
-    """Add to rows ``start`` to ``stop`` of ``z``; four sets of bins, for equal tokens in a row not to wait."""
-    T, N = weights.shape
-    bins, columns = np.empty((4, N)), np.empty((N, SPAN + 8))  # 8 keeps the columns off each other's cache sets
-    for lo in range(0, T, SPAN):
-        size = min(SPAN, T - lo)
-        fours = size // 4 * 4
-        for t in range(size):  # lay out a span of each column in a row: samples read it many times
-            for k in range(N):
-                columns[k, t] = weights[lo + t, k]
-        for b in range(start, stop):
-            row, weight = tokens[b, lo : lo + size], columns[trigger[b]]
-            bins[:] = 0
-            for t in range(0, fours, 4):
-                bins[0, row[t]] += weight[t]
-                bins[1, row[t + 1]] += weight[t + 1]
-                bins[2, row[t + 2]] += weight[t + 2]
-                bins[3, row[t + 3]] += weight[t + 3]
-            for t in range(fours, size):
-                bins[0, row[t]] += weight[t]
-            for n in range(N):
-                z[b, n] += (bins[0, n] + bins[1, n]) + (bins[2, n] + bins[3, n])
+def _histogram(tokens, trigger, columns, z, start, stop):
+    """Fill rows ``start`` to ``stop`` of ``z``; four sets of bins, for equal tokens in a row not to wait."""
+    T, N = tokens.shape[1], z.shape[1]
+    bins, fours = np.empty((4, N)), T // 4 * 4
+    for b in range(start, stop):
+        row, weight = tokens[b], columns[trigger[b]]
+        bins[:] = 0
+        for t in range(0, fours, 4):
+            bins[0, row[t]] += weight[t]
+            bins[1, row[t + 1]] += weight[t + 1]
+            bins[2, row[t + 2]] += weight[t + 2]
+            bins[3, row[t + 3]] += weight[t + 3]
+        for t in range(fours, T):
+            bins[0, row[t]] += weight[t]
+        for n in range(N):
+            z[b, n] = (bins[0, n] + bins[1, n]) + (bins[2, n] + bins[3, n])
 
 
 @loop
@@ -199,13 +193,22 @@ def _checked(tokens, trigger, vocab_size):
 
 
 def _share(run, parts, size):
-    """Call ``run(lo, hi)`` on consecutive ranges of ``range(parts)``, on as many threads as ``size`` tokens repay."""
+    """Call ``run(lo, hi)`` on pieces of ``range(parts)``, on as many threads as ``size`` tokens repay."""
     n = max(1, min(THREADS, parts, size // WORTHWHILE))
-    cuts = [parts * i // n for i in range(n + 1)]
-    others = [_pool(os.getpid(), n).submit(run, *cuts[i : i + 2]) for i in range(1, n)]
-    run(*cuts[:2])
-    for other in others:
-        other.result()
+    if n == 1:
+        return run(0, parts)
+    pieces = min(parts, n * PIECES)
+    todo = iter([(parts * i // pieces, parts * (i + 1) // pieces) for i in range(pieces)])
+
+    def work():
+        for lo, hi in todo:  # shared: whoever is free takes the next
+            run(lo, hi)
+
+    helpers = [_pool(os.getpid(), n).submit(work) for _ in range(n - 1)]
+    work()
+    for helper in helpers:
+        if not helper.cancel():  # one that has not begun is not needed any more
+            helper.result()
 
 
 @functools.lru_cache(maxsize=4)

@@ -90,7 +90,7 @@ def draw(backend, stream: Stream, shape, cdf, dtype, first=0):
     tokens = xp.empty(shape, dtype=dtype)
     boundaries = 65536.0 * np.asarray(cdf, dtype=np.float64)[:-1]
     words = (np.uint64(x) for x in (stream.origin, stream.refinement.origin, first))
-    table = xp.asarray(cells(boundaries))
+    table = xp.asarray(cells(boundaries).astype(np.int32))
     rest = np.int32(SHIFT), xp.asarray(boundaries), np.int32(len(boundaries)), tokens, np.uint64(tokens.size)
     _kernel("draw", tokens.dtype)((_blocks(tokens.size),), (THREADS,), (*words, table, *rest))
     return tokens

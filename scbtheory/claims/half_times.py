@@ -1,0 +1,211 @@
+r"""Claims S3 and S4: the half time that matches the first two stages, for equal and for balanced steps.
+
+Its leading order holds up to :math:`O(\log T/T)`; the term of that order is stated too, so that what is
+left falls almost like :math:`T^{-2}`: slopes are fitted for both.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache, partial
+
+import mpmath as mp
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+import scbtheory as scb
+from scbtheory.claims.framework import Claim, Control, Route, register
+from scbtheory.claims.scalars import (
+    AT,
+    CONSTANTS,
+    DIGITS,
+    FITTED,
+    LENGTHS,
+    RATES,
+    SCRATCH,
+    digits,
+    floats,
+    growth,
+    half_times,
+    matrix_path,
+    slope,
+    slopes,
+    symbols,
+    task_floats,
+)
+from scbtheory.derivations import reduction, stages
+
+# --- S3: the half time ---------------------------------------------------------------------------
+
+
+def half_time_statement(s, inside=lambda s: 4 * s.T**2 * s.K_Q * growth(s), rate=2, kappa=True, sign=1, skew=1):
+    """The leading half time, and the term of order log T / T that follows it."""
+    omega = growth(s)
+    leading = s.log(inside(s)) / (rate * omega)
+    shift = 3 * s.log(1 + s.sqrt(2)) / 4 - s.sqrt(2) / 4 if kappa else 0
+    ratio = s.sqrt(s.sqrt(s.K_P / s.K_Q)) ** skew
+    return leading, sign * (leading / 2 - shift * ratio / omega) / (omega * s.T)
+
+
+def _half_time_symbolic(statement):
+    s = symbols()
+    leading, correction = statement(s)
+    found = [x.subs(reduction.EQUAL, simultaneous=True) for x in (stages.half_time(), stages.half_time_correction())]
+    return stages.surviving(found[0] - leading, found[1] - correction, *stages.scaled_residuals())
+
+
+def order_errors(statement, balanced=False):
+    """Distances of the slopes from −1 and −2, once the half time itself, which grows like log T, is divided out."""
+    truth, first, second = half_times(balanced), [], []
+    with mp.workdps(DIGITS):
+        for T, t in zip(LENGTHS, truth, strict=True):
+            leading, correction = statement(digits(T))[:2]
+            first.append((t - leading) / t)
+            second.append((t - leading - correction) / t)
+    return max(abs(slope(first) + 1), abs(slope(second) + 2))
+
+
+@cache
+def matrix_half_time(T: int, last: float, balanced: bool = False) -> float:
+    """When the coordinates of all matrices first have product ½, by a spline between integrated times."""
+    _, times, alpha, beta = matrix_path(T, last, balanced)
+    log_odds = np.log(alpha[1:] * beta[1:] / (1 - np.minimum(alpha[1:] * beta[1:], 1 - 1e-9)))
+    rising = log_odds < 3  # beyond, the product only creeps to 1
+    return float(CubicSpline(times[1:][rising], log_odds[rising]).roots(extrapolate=False)[0])
+
+
+def _half_time_matrices(statement):
+    task = matrix_path(1000, 60.0)[0]
+    stated = sum(statement(task_floats(task)))
+    package = scb.dynamics.half_time(order=2, K_P=task.K_P, K_Q=task.K_Q, T=1000)
+    return max(abs(stated / x - 1) for x in (matrix_half_time(1000, 60.0), package))
+
+
+register(
+    Claim(
+        "S3",
+        "The half time of the rise, to second order",
+        r"t_{1/2} = t_0 + \frac{1}{\omega T}\left(\frac{t_0}{2} - \frac{\kappa}{\omega}"
+        r"\left(\tfrac{K_P}{K_Q}\right)^{1/4}\right) + O\!\left(\tfrac{\log T}{T^2}\right),\quad "
+        r"t_0 = \frac{\log(4T^2K_Q\omega)}{2\omega},\quad "
+        r"\kappa = \tfrac34\log(1+\sqrt2) - \tfrac{\sqrt2}{4}",
+        f"{SCRATCH}; a formal expansion in 1/T, whose orders are measured",
+        half_time_statement,
+        (
+            Route("symbolic", "both terms for all positive K_P, K_Q: matching, time integral", _half_time_symbolic),
+            slopes(f"slopes −1 and −2 of the relative errors of one and two terms, {FITTED}; {AT}", order_errors),
+            Route(
+                "numeric",
+                "all matrices, N = 3, T = 1000",
+                _half_time_matrices,
+                limit=2e-5,
+                margin=3.0,
+                unit="relative difference",
+            ),
+        ),
+        (
+            Control("log T for log T²", partial(half_time_statement, inside=lambda s: 4 * s.T * s.K_Q * growth(s))),
+            Control("K_P for K_Q", partial(half_time_statement, inside=lambda s: 4 * s.T**2 * s.K_P * growth(s))),
+            Control("rate ω for 2ω", partial(half_time_statement, rate=1)),
+            Control("2 for 4", partial(half_time_statement, inside=lambda s: 2 * s.T**2 * s.K_Q * growth(s))),
+            Control("the correction's sign turned", partial(half_time_statement, sign=-1)),
+            Control("κ left out", partial(half_time_statement, kappa=False)),
+            Control("K_P and K_Q exchanged beside κ", partial(half_time_statement, skew=-1)),
+        ),
+    )
+)
+
+# --- S4: balanced and equal steps ----------------------------------------------------------------
+
+
+def balance_statement(s, inside=lambda s: 2 * s.T * s.K_Q, kappa=True, gap=lambda s: 1 / (s.T * s.K_Q), root=2, swap=1):
+    """Balanced: both terms of the half time, and the bound on β − α. Equal: where stage 2 ends."""
+    leading = s.log(inside(s))
+    shift = 3 * s.log(1 + s.sqrt(2)) / 4 - s.sqrt(2) / 4 if kappa else 0
+    end = s.sqrt(s.K_P / s.K_Q) ** swap
+    end = s.sqrt(end) if root == 2 else end
+    return leading, (leading / 2 - shift) / (s.T * s.K_Q), gap(s), end, 1 / end
+
+
+def _balance_symbolic(statement):
+    s = symbols()
+    leading, correction, gap, *end = statement(s)
+    found = stages.half_time(), stages.half_time_correction()
+    halves = [x.subs(reduction.BALANCED, simultaneous=True) for x in found]
+    ends = [x.subs(reduction.EQUAL, simultaneous=True) for x in stages.stage_two_end()]
+    return stages.surviving(
+        halves[0] - leading,
+        halves[1] - correction,
+        *stages.gap_residuals(gap, 1 / (s.T * s.K_Q)),
+        *(x - y for x, y in zip(ends, end, strict=True)),
+    )
+
+
+@cache
+def _ends():
+    """The flow with equal steps when 1 − u has fallen to about 1/T, at each length."""
+    omega = math.sqrt(CONSTANTS["K_P"] * CONSTANTS["K_Q"])
+    return [
+        np.array(scb.dynamics.flow(t=float(t) + math.log(T) / (2 * omega), T=T, **CONSTANTS))
+        for T, t in zip(LENGTHS, half_times(), strict=True)
+    ]
+
+
+@cache
+def _largest_gap(T):
+    alpha, beta = scb.dynamics.flow(t=np.linspace(0, 40, 400), T=T, balanced=True, **CONSTANTS)
+    return float((beta - alpha).max())
+
+
+def _balance_slopes(statement):
+    stated = [statement(floats(T=T, **CONSTANTS)) for T in LENGTHS]
+    ends = [np.abs(x - y[3:]).max() / math.log(T) for x, y, T in zip(_ends(), stated, LENGTHS, strict=True)]
+    gaps = [_largest_gap(T) / y[2] for T, y in zip(LENGTHS, stated, strict=True)]  # ≤ 1, and reached as T grows
+    tight = max(max(gaps) - 1 - 1e-9, 0.99 - gaps[-1], 0) * 10
+    return max(order_errors(statement, balanced=True), abs(slope(ends) + 1), tight)
+
+
+def _balance_matrices(statement):
+    """Balanced half time and gap, and the end with equal steps up to a few log T / T, on all matrices."""
+    task, _, alpha, beta = matrix_path(1000, 14.0, True)
+    leading, correction, gap, *end = statement(task_floats(task))
+    half = abs((leading + correction) / matrix_half_time(1000, 14.0, True) - 1)
+    reach = (beta - alpha).max() / gap  # at most 1, and 1 up to O(log T/T)
+    equal, times, *path = matrix_path(1000, 60.0)
+    arrived = matrix_half_time(1000, 60.0) + math.log(1000) / (2 * math.sqrt(equal.K_P * equal.K_Q))
+    reached = [float(CubicSpline(times, x)(arrived)) for x in path]
+    ends = max(abs(x / y - 1) for x, y in zip(reached, end, strict=True))
+    return max(half / 1e-4, (reach - 1) / 1e-6, (0.9 - reach) / 1e-6, ends / 0.02)
+
+
+register(
+    Claim(
+        "S4",
+        "Balanced steps rise together and end at (1, 1); equal steps end beside it",
+        r"\text{balanced: } t_{1/2} = \ell + \tfrac{1}{TK_Q}\left(\tfrac{\ell}{2} - \kappa\right) + "
+        r"O\!\left(\tfrac{\log T}{T^2}\right),\ \ell = \log(2TK_Q),\quad "
+        r"0 \le \beta - \alpha \le \tfrac{1}{TK_Q};\qquad "
+        r"\text{equal: } \left((K_P/K_Q)^{1/4}, (K_Q/K_P)^{1/4}\right) + O\!\left(\tfrac{\log T}{T}\right)",
+        f"{SCRATCH}; balanced: η_V = η/K_Q, η_A = η/K_P; the bound on β − α holds at every time",
+        balance_statement,
+        (
+            Route("symbolic", f"{RATES}: S3's terms, an invariant region, c = 0 with αβ = 1", _balance_symbolic),
+            slopes(f"half times, end of stage 2, and the gap's bound reached, {FITTED}; {AT}", _balance_slopes),
+            Route(
+                "numeric",
+                "all matrices, N = 3, T = 1000",
+                _balance_matrices,
+                limit=1.0,
+                margin=3.0,
+                unit="error over its tolerance (half time 1e-4, gap 1e-6, end 0.02)",
+            ),
+        ),
+        (
+            Control("exponent ½ for ¼", partial(balance_statement, root=1)),
+            Control("K_P and K_Q exchanged at the end", partial(balance_statement, swap=-1)),
+            Control("log T² for log T", partial(balance_statement, inside=lambda s: 2 * s.T**2 * s.K_Q)),
+            Control("K_P for K_Q in the half time", partial(balance_statement, inside=lambda s: 2 * s.T * s.K_P)),
+            Control("a gap of at most 1/T", partial(balance_statement, gap=lambda s: 1 / s.T)),
+        ),
+    )
+)

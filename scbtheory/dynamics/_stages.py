@@ -1,0 +1,213 @@
+r"""The stages in closed form, each with its error (claims S1 to S5 and S7). Times are in units of :math:`1/\eta`.
+
+Formulas are in the rates :math:`p = \eta_A K_P`, :math:`q = \eta_V K_Q`, :math:`d = \eta_V/T` and
+:math:`\omega = \sqrt{pq}`; with equal steps :math:`p = K_P`, :math:`q = K_Q`, :math:`d = 1/T`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.optimize import brentq
+
+from scbtheory.dynamics._system import System, positive, real, times, warn
+from scbtheory.errors import InvalidArgument
+
+SMALL = 0.1  # a relative error up to which a formula is trusted
+LARGEST_EXPONENT = 700.0  # exp overflows beyond
+SHIFT = 0.75 * math.log(1 + math.sqrt(2)) - math.sqrt(2) / 4  # S3: what the rise itself takes off the half time
+
+
+# --- stage 1: S1 ---------------------------------------------------------------------------------
+
+
+def linearised(*, t, **system):
+    r"""S1: :math:`\alpha = (\cosh\omega t - 1)\,d/q`, :math:`\beta = \sinh(\omega t)\,d/\omega`, at the times t.
+
+    Both are upper bounds of the flow at every time, and their relative error is at most
+    :func:`linearised_error`; where that exceeds 0.1, :class:`OutsideTrustRegion` is warned of.
+    """
+    s, t = System(**system), times(t)
+    _representable(s, t)
+    if t.size and _error(s, t.max()) > SMALL:
+        warn(f"t reaches {t.max():g}; S1 is trusted to {SMALL:.0%} until t = {_until(s, SMALL):g}")
+    half = np.sinh(s.omega * t / 2)  # cosh x - 1 = 2 sinh²(x/2), without cancellation at small x
+    return 2 * half**2 * s.d / s.q, np.sinh(s.omega * t) * s.d / s.omega
+
+
+def linearised_error(*, t, **system):
+    r"""S1: :math:`r(t) = d\,t + \frac{d^2}{4q\omega}(\sinh 2\omega t - 2\omega t)`, an exact bound.
+
+    The flow from the start lies between :math:`(1 - r)` times S1 and S1 while S1's :math:`\alpha\beta < 1`.
+    At :math:`\alpha\beta = u` it is about :math:`u/2 + d\,t`.
+    """
+    s, t = System(**system), times(t)
+    _representable(s, 2 * t)
+    return _error(s, t)
+
+
+def _error(s, t):
+    return s.d * t + s.d**2 / (4 * s.q * s.omega) * (np.sinh(2 * s.omega * t) - 2 * s.omega * t)
+
+
+def linearised_until(*, error=SMALL, **system) -> float:
+    """S1's trust region: the time at which :func:`linearised_error` reaches ``error`` (below 1)."""
+    if not 0 < real("error", error) < 1:
+        raise InvalidArgument(f"error is {error:g}; expected a relative error between 0 and 1")
+    return _until(System(**system), error)
+
+
+def _until(s, error):
+    latest = min(error / s.d, LARGEST_EXPONENT / 2 / s.omega)  # r(t) > d t
+    return float(brentq(lambda t: _error(s, t) - error, 0.0, latest)) if _error(s, latest) > error else latest
+
+
+def arrival(*, alpha, **system) -> float:
+    r"""S1: the time :math:`\omega^{-1}\,\mathrm{arccosh}(1 + \alpha q/d)` of reaching alpha, early by about r/ω."""
+    s, alpha = System(**system), real("alpha", alpha)
+    if alpha < 0:
+        raise InvalidArgument(f"alpha is {alpha:g}; the flow from the start only takes values from 0 on")
+    t = math.acosh(1 + alpha * s.q / s.d) / s.omega
+    if _error(s, t) > SMALL:
+        warn(f"alpha is {alpha:g}; there S1 is wrong by up to {_error(s, t):.0%}")
+    return t
+
+
+def _representable(s, t):
+    if t.size and s.omega * t.max() > LARGEST_EXPONENT:
+        raise InvalidArgument(
+            f"t reaches {t.max():g}, where S1's hyperbolic functions overflow; S1 is trusted until {_until(s, SMALL):g}"
+        )
+
+
+# --- stage 2: S2 to S4 ---------------------------------------------------------------------------
+
+
+def conserved(alpha, beta, **system):
+    r"""S2: :math:`c = p\beta^2 - q\alpha^2`, constant without the drift; with it :math:`\dot c = 2pd\beta(1-\beta)`."""
+    s = System(**system)
+    return s.p * beta**2 - s.q * alpha**2
+
+
+def product(*, t, u, c=0.0, **system):
+    r"""S2: :math:`\alpha\beta` at times t after it was ``u`` < 1, by :math:`\dot u = (1-u)\sqrt{c^2+4\omega^2u^2}`.
+
+    With :math:`k = 2\omega`, :math:`R = \sqrt{c^2+k^2}`, :math:`E = e^{Rt}(c^2+k^2u+R\sqrt{c^2+k^2u^2})/(1-u)`:
+    :math:`u(t) = (E^2 - 2c^2E - c^2k^2)/(E^2 + 2k^2E - c^2k^2)`; logistic with rate k where c = 0. The drift
+    is left out: it moves c by at most :math:`pd\,t/2` while :math:`0\le\beta\le1`.
+    """
+    s, t, u, c = System(**system), times(t), real("u", u), real("c", c)
+    if u >= 1:
+        raise InvalidArgument(f"u is {u:g}; expected αβ below 1, which stage 2 approaches")
+    k = 2 * s.omega
+    if abs(c) < 1e-150 * k:  # its square would vanish against k²
+        odds = u / (1 - u) * np.exp(np.minimum(math.copysign(k, u) * t, LARGEST_EXPONENT))
+        return odds / (1 + odds)
+    R, root = math.hypot(c, k), math.hypot(c, k * u)
+    if u >= 0:
+        E = (c**2 + k**2 * u + R * root) / (1 - u)
+    else:  # the same number, by the conjugate: the sum above cancels
+        E = (c * k) ** 2 * (1 - u) / (R * root - c**2 - k**2 * u)
+    E = E * np.exp(np.minimum(R * t, LARGEST_EXPONENT))
+    ratio = (c * k) ** 2 / E
+    return (E - 2 * c**2 - ratio) / (E + 2 * k**2 - ratio)
+
+
+def half_time(*, order=1, **system) -> float:
+    r"""S3: the time at which :math:`\alpha\beta = \frac12`, from the start.
+
+    ``order=1``: :math:`t_0 = (2\omega)^{-1}\log(4q\omega/d^2)`, which is :math:`(2\omega)^{-1}\log(4T^2K_Q\omega)`
+    with equal and :math:`\log(2TK_Q)` with balanced steps; its error is :math:`O(d\,t_0)`. ``order=2`` adds
+    :math:`\frac d\omega\left(\frac{t_0}2 - \frac{\kappa r}\omega\right)`, with :math:`r = (p/q)^{1/4}` and
+    :math:`\kappa = \frac34\log(1+\sqrt2) - \frac{\sqrt2}4`; what remains is :math:`O(d^2t_0)` (measured).
+
+    The expansion is trusted while :math:`\epsilon = \frac d\omega\left(\frac12 + \frac{\kappa r}{\omega t_0}\right)`,
+    about the relative error of order 1, is below 0.1; beyond, :class:`OutsideTrustRegion` is warned of.
+
+    Raises
+    ------
+    InvalidArgument : :math:`t_0 \le 0` or :math:`\epsilon \ge 1`: the drift is as fast as the growth, no stage 1.
+    """
+    if order not in (1, 2):
+        raise InvalidArgument(f"order is {order!r}; expected 1 or 2")
+    s = System(**system)
+    t_0 = math.log(2 * s.omega / (s.skew * s.d)) / s.omega
+    share = s.d / s.omega * (0.5 + SHIFT * s.skew / (s.omega * t_0)) if t_0 > 0 else math.inf
+    if share >= 1:
+        raise InvalidArgument(
+            f"no first stage at K_P={s.K_P:g}, K_Q={s.K_Q:g}, T={s.T:g}: the drift {s.d:.3g} is not small against "
+            f"the growth rate {s.omega:.3g}; T is too small, or K_Q or K_P too near 0"
+        )
+    if share > SMALL:
+        warn(
+            f"at K_P={s.K_P:g}, K_Q={s.K_Q:g}, T={s.T:g} the half time {t_0:.3g} is wrong by about {share:.0%}; "
+            f"its expansion is trusted up to {SMALL:.0%}"
+        )
+    return t_0 + (s.d / s.omega * (t_0 / 2 - SHIFT * s.skew / s.omega) if order == 2 else 0.0)
+
+
+def stage_two_end(**system) -> tuple[float, float]:
+    r"""S4: :math:`(\alpha, \beta) = ((p/q)^{1/4}, (q/p)^{1/4})`, where c = 0 meets :math:`\alpha\beta = 1`.
+
+    It is (1, 1) with balanced steps. The flow passes it at a distance of order :math:`d\,\log T`, then creeps (S5).
+    """
+    s = System(**system)
+    return s.skew, 1 / s.skew
+
+
+# --- the creep: S5 -------------------------------------------------------------------------------
+
+
+def creep_rate(**system) -> float:
+    r"""S5: the slow eigenvalue at (1, 1) to leading order, :math:`-d\,p/(p+q)`, in units of η; error :math:`O(d^2)`."""
+    s = System(**system)
+    return -s.d * s.p / (s.p + s.q)
+
+
+def creep_velocity(beta, **system):
+    r"""S5: :math:`\dot\beta = d(1-\beta)\,p\beta^4/(p\beta^4+q)` along :math:`\alpha\beta = 1`; relative error O(d)."""
+    s = System(**system)
+    return s.d * (1 - beta) * s.p * beta**4 / (s.p * beta**4 + s.q)
+
+
+def slow_manifold(beta, **system):
+    r"""S5: alpha on the slow manifold, :math:`\frac1\beta + d\,\frac{1-\beta}{p\beta^4+q}`, up to :math:`O(d^2)`.
+
+    For beta > 0; below 0 the manifold is the wrong branch, on which alpha runs off to :math:`-\infty`.
+    """
+    s = System(**system)
+    if np.any(np.asarray(beta) == 0):
+        raise InvalidArgument("beta is 0 somewhere, where αβ = 1 has no solution")
+    return 1 / beta + s.d * (1 - beta) / (s.p * beta**4 + s.q)
+
+
+def creep_time(beta_from, beta_to, **system) -> float:
+    r"""S5: the time between two betas along :math:`\alpha\beta = 1`, the change of F over d; relative error O(d).
+
+    :math:`F = -\log|1-\beta| + \frac qp\left(\log\left|\frac\beta{1-\beta}\right| - \frac1\beta - \frac1{2\beta^2}
+    - \frac1{3\beta^3}\right)`. Both betas are on the same side of 1, the second nearer to it.
+    """
+    s, start, end = System(**system), positive("beta_from", beta_from), positive("beta_to", beta_to)
+    if not (start <= end < 1 or 1 < end <= start):
+        raise InvalidArgument(f"beta does not creep from {start:g} to {end:g}: it moves towards 1 and never reaches it")
+
+    def antiderivative(x):
+        tail = math.log(x / abs(1 - x)) - 1 / x - 1 / (2 * x**2) - 1 / (3 * x**3)
+        return -math.log(abs(1 - x)) + s.q / s.p * tail
+
+    return (antiderivative(end) - antiderivative(start)) / s.d
+
+
+# --- attention held at the truth: S7 -------------------------------------------------------------
+
+
+def attention_held_rate(*, K_Q, T, eta_V=1.0) -> float:
+    r"""S7: with A = Q held, :math:`\dot V = -\|Q\|_\mu^2(V - P)`; the rate :math:`\|Q\|_\mu^2 = K_Q + 1/T \ge 1/s`."""
+    System(K_P=0.5, K_Q=K_Q, T=T, eta_V=eta_V)  # any K_P: this stage does not depend on it
+    return eta_V * (K_Q + 1 / T)
+
+
+def attention_held(*, t, K_Q, T, beta=0.0, eta_V=1.0):
+    r"""S7: :math:`\beta(t) = 1 - (1-\beta_0)e^{-\|Q\|_\mu^2 t}`, exactly."""
+    return 1 - (1 - beta) * np.exp(-attention_held_rate(K_Q=K_Q, T=T, eta_V=eta_V) * times(t))
