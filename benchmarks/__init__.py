@@ -1,0 +1,1 @@
+"""How fast one training step is: this package beside other ways to write it (see ``python -m benchmarks``)."""
