@@ -94,7 +94,9 @@ class Finding:
         if self.error:
             return f"broke: {self.error}"
         if self.holds:
-            return "agrees exactly" if self.route.limit == 0 else f"{self.route.unit} ≤ {self.route.limit:g}"
+            if self.route.limit:
+                return f"{self.route.unit} ≤ {self.route.limit:g}"
+            return "agrees exactly" if self.route.kind in ("symbolic", "exact") else f"no {self.route.unit}"
         return f"differs: {self.route.unit} {self.discrepancy:.3g}, limit {self.route.limit:g}"
 
 

@@ -129,17 +129,22 @@ def difference(left, right, rules: Rules | None = None, expectation=None) -> int
 
 def _trace(arg, rules, expectation):
     """Return the trace of a matrix expression as a polynomial in commuting symbols."""
-    total, pending = sp.Integer(0), list(words(arg).items())
+    total, rows = sp.Integer(0), str(arg.shape[0])
+    pending = [(word, rows, coefficient) for word, coefficient in words(arg).items()]
     while pending:
-        word, coefficient = pending.pop()
-        # A cyclic word has no first letter: try every rotation for a rule before naming the number.
+        word, rows, coefficient = pending.pop()
+        # A cyclic word has no first letter: try every rotation for a rule before naming the number. A rotation
+        # is a matrix with as many rows as its first letter, and so is what a rule leaves of it: an emptied
+        # word is the identity of that size, which for a row times a column is the number 1.
         for turn in range(max(len(word), 1)):
-            rewritten = _rewrite(word[turn:] + word[:turn], rules, expectation)
+            turned = word[turn:] + word[:turn]
+            rewritten = _rewrite(turned, rules, expectation)
             if rewritten is not None:
-                pending += [(new, coefficient * c) for new, c in rewritten.items()]
+                rows = turned[0].shape[0]
+                pending += [(new, rows, coefficient * c) for new, c in rewritten.items()]
                 break
         else:
-            total += normal(coefficient, rules, expectation) * _number(word, arg)
+            total += normal(coefficient, rules, expectation) * _number(word, rows)
     return sp.expand(total)
 
 
@@ -170,10 +175,10 @@ def _close(word):
     return tuple(open_piece), numbers
 
 
-def _number(word, source):
-    """Name the trace of a fully rewritten word."""
+def _number(word, rows):
+    """Name the trace of a fully rewritten word; an empty one is an identity with ``rows`` rows."""
     if not word:
-        return {"N": N, "T": T, "1": sp.Integer(1)}[str(source.shape[0])]
+        return {"N": N, "T": T, "1": sp.Integer(1)}[rows]
     for turn in range(len(word)):
         turned = word[turn:] + word[:turn]
         if turned[0].shape[0] == "1":  # the cycle passes through a vector: a product of inner products

@@ -22,11 +22,10 @@ K_P, K_Q = sp.symbols("K_P K_Q", positive=True)
 p, q, d = sp.symbols("p q d", positive=True)  # η_A K_P, η_V K_Q, η_V / T
 
 # The names a statement asks for, as they stand in derivations.symbols.
-P, mu, one_N, tr = s.P, s.mu, s.one_N, s.tr
+P, mu, one_N = s.P, s.mu, s.one_N
 attended = s.q  # q^(k); the letter q is a rate here
 uniform = sp.MatrixSymbol("u", T, 1)  # 1/T: a letter of its own, whose products with itself and q are filled in last
 mu_squared = normal(s.tr(s.mu.T * s.mu), s.ALWAYS)
-sqrt = sp.sqrt
 
 RULES = Rules((s.one_T, T * uniform)) + s.ALWAYS
 SQUARE_Q = normal(s.dot(s.q, s.q), s.ALWAYS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from contextlib import contextmanager
+from itertools import zip_longest
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -64,7 +65,8 @@ def canvas(*, rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.0,
         yield Picture(figure), axes
 
 
-def panel_letters(axes: Iterable) -> None:
-    """Write (a), (b), … in the corner of each panel, for captions to point at."""
-    for letter, ax in zip("abcdefgh", axes, strict=False):
-        ax.set_title(f"({letter})", loc="left", fontsize=10)
+def panel_letters(axes: Iterable, titles: Iterable[str] = ()) -> None:
+    """Write (a), (b), … over each panel, for captions to point at, with a title if given."""
+    for letter, ax, title in zip_longest("abcdefgh", axes, titles, fillvalue=""):
+        if ax:
+            ax.set_title(f"({letter})  {title}".strip(), loc="left", fontsize=10)

@@ -110,6 +110,13 @@ def named(number):
         (s.W * s.C, s.I_N - s.one_N * s.mu.T),
         ((s.P - s.mu * s.one_N.T) * s.mu, sp.ZeroMatrix(N, 1)),
         (s.tr(s.I_N) + s.tr(s.I_T), N + T),
+        (s.tr(s.one_T * s.one_T.T), T),
+        (s.tr(s.mu * s.one_N.T), sp.Integer(1)),
+        (s.tr(s.one_N * s.mu.T), sp.Integer(1)),
+        (s.tr(s.W * s.D), N),
+        (s.tr(s.one_T * s.one_T.T * s.one_T * s.one_T.T), T**2),
+        (s.tr(s.I_T - s.one_T * s.one_T.T / T), T - 1),
+        (s.tr(s.W * s.C), N - 1),
     ],
     ids=str,
 )
