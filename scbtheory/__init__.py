@@ -7,7 +7,7 @@
 (3, 3)
 """
 
-from scbtheory import dynamics, model, population
+from scbtheory import dynamics, model, noise, population, softmax, streaming, sweeps, training, transfer
 from scbtheory.backend import Backend, get_backend
 from scbtheory.errors import SCBError
 from scbtheory.model import Parameters
@@ -39,6 +39,12 @@ __all__ = [
     "dynamics",
     "get_backend",
     "model",
+    "noise",
     "population",
+    "softmax",
+    "streaming",
+    "sweeps",
+    "training",
+    "transfer",
     "verify",
 ]

@@ -7,14 +7,23 @@ from scbtheory.claims.framework import REGISTRY, Claim, ClaimReport, Control, Ro
 from scbtheory.claims.ledger import Ledger, chapter
 
 from scbtheory.claims import (  # isort: skip  (they register their claims)
+    coordinates,
+    experiments,
     fixed_points,
     gradients,
     half_times,
     model,
+    noise,
     population,
     reduction,
     rounding,
+    signs,
+    softmax,
     stages,
+    thresholds,
+    transfer,
+    transfer_samples,
+    versus,
 )
 
 ORDER = "MGRSNTXE"  # the order of theory: model, gradients, reduction, stages, noise, transfer, softmax, experiments
@@ -33,15 +42,24 @@ __all__ = [
     "Ledger",
     "Route",
     "chapter",
+    "coordinates",
+    "experiments",
     "find",
     "fixed_points",
     "gradients",
     "half_times",
     "ids",
     "model",
+    "noise",
     "population",
     "reduction",
     "rounding",
+    "signs",
+    "softmax",
     "stages",
+    "thresholds",
+    "transfer",
+    "transfer_samples",
     "verify",
+    "versus",
 ]

@@ -21,6 +21,16 @@ CHAPTERS = {
     "S1": "stage_one",
     "S6": "rounding",
     "S7": "rounding",
+    "N": "noise_scale",
+    "N3": "thresholding",
+    "N4": "thresholding",
+    "N5": "sign_of_the_correlation",
+    "T": "transfer",
+    "X": "softmax",
+    "E1": "from_scratch",
+    "E2": "versus_sgd",
+    "E3": "transfer",
+    "E4": "softmax",
 }
 
 

@@ -1,18 +1,43 @@
 """Every figure of the book, one function each; a function returns a :class:`~scbtheory.plots.style.Picture`."""
 
 from scbtheory.plots.foundations import convergence, curvature, task
+from scbtheory.plots.learning import (
+    algorithm,
+    attention_patterns,
+    bypass,
+    comparison,
+    course,
+    samples_needed,
+    side_by_side,
+    softmax_flow,
+)
+from scbtheory.plots.noise import noise_scale, sign_collapse, support_batches, thresholded_column
+from scbtheory.plots.performance import Results
 from scbtheory.plots.stages import creep, half_time_errors, linearisation, phase_portrait, rise, rounding
 from scbtheory.plots.style import Picture
 
 __all__ = [
     "Picture",
+    "Results",
+    "algorithm",
+    "attention_patterns",
+    "bypass",
+    "comparison",
     "convergence",
+    "course",
     "creep",
     "curvature",
     "half_time_errors",
     "linearisation",
+    "noise_scale",
     "phase_portrait",
     "rise",
     "rounding",
+    "samples_needed",
+    "side_by_side",
+    "sign_collapse",
+    "softmax_flow",
+    "support_batches",
     "task",
+    "thresholded_column",
 ]

@@ -1,0 +1,114 @@
+r"""T1, T2 and T4: finetuning from a pretrained :math:`\hat P`, for every N and T.
+
+Matrices stay symbols and the expectation is taken word by word, as in :mod:`~scbtheory.derivations.reduction`. Of
+:math:`\hat P` only :math:`1^\top\hat P = 1^\top` is used: with :math:`\hat P' = \hat P(I-\mu1^\top)` the space
+:math:`V = \mu1^\top + \beta P' + \gamma\hat P'` is invariant whatever the stationary law of :math:`\hat P`.
+Everything is for one trigger; velocities are affine in :math:`\|q^{(k)}\|^2`, so averages over triggers are
+substitutions.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import sympy as sp
+
+from scbtheory.derivations import gradients, reduction
+from scbtheory.derivations import symbols as s
+from scbtheory.derivations.algebra import N, Rules, T, normal
+
+H = sp.MatrixSymbol(r"\hat{P}", N, N)
+alpha, beta, gamma = sp.symbols("alpha beta gamma", real=True)
+theta, rho = sp.symbols("theta rho", positive=True)
+
+RULES = reduction.RULES + Rules((s.one_N.T * H, s.one_N.T))
+SAME_LAW = Rules((H * s.mu, s.mu))
+HAT = H - H * s.mu * s.one_N.T  # P̂'; P̂ - μ1' where P̂μ = μ
+
+# What a statement asks for, as numbers that the matrices define.
+K_P = s.tr(reduction.P_DEVIATION * s.D * reduction.P_DEVIATION.T)
+K_hat = s.tr(HAT * s.D * HAT.T)
+K_cross = s.tr(HAT * s.D * reduction.P_DEVIATION.T)
+K_Q = s.dot(s.q, s.q) - 1 / T  # of one trigger; its average over triggers is K_Q
+
+
+def residual_terms(d_alpha, d_beta, d_gamma, *, same_law=False, shift=0) -> int:
+    r"""T1: terms left of :math:`G_a + \dot\alpha(q - 1/T)` and :math:`G_V + \dot\beta P' + \dot\gamma\hat P'`.
+
+    0 proves that the space is invariant and that these are the velocities on it. ``shift`` times
+    :math:`(\hat P\mu - \mu)1^\top` is added to V: V as it is after finetuning that does not centre.
+    """
+    rules = RULES + SAME_LAW if same_law else RULES
+    V = s.mu * s.one_N.T + beta * reduction.P_DEVIATION + gamma * HAT + shift * (H * s.mu - s.mu) * s.one_N.T
+    a = reduction.uniform + alpha * reduction.Q_DEVIATION
+    samples = gradients.projected_sample_V(), gradients.projected_sample_A()
+    found_V, found_a = (gradients.expected(reduction.on(sample, V, a), rules) for sample in samples)
+    stated_V = normal(d_beta * reduction.P_DEVIATION + d_gamma * HAT, rules)
+    stated_a = normal(d_alpha * reduction.Q_DEVIATION, rules)
+    return _left(found_V, stated_V) + _left(found_a, stated_a)
+
+
+def _left(found, stated) -> int:
+    """How many words of ``found + stated`` keep a coefficient once products with the uniform vector are numbers."""
+    both = {w: sp.expand((found.get(w, 0) + stated.get(w, 0)).subs(reduction.UNIFORM)) for w in {*found, *stated}}
+    return sum(c != 0 for c in both.values())
+
+
+# --- T2 and T4: scalars, on the averaged flow ----------------------------------------------------
+
+k_P, k_Q, k_hat = sp.symbols("K_P K_Q K_hat", positive=True)
+k_cross = sp.Symbol("K_cross", real=True)
+
+
+def field(length=T):
+    r"""T1's :math:`(\dot\alpha, \dot\beta, \dot\gamma)`; it is checked by :func:`residual_terms` where it is used."""
+    power = beta**2 * k_P + 2 * beta * gamma * k_cross + gamma**2 * k_hat
+    norm = 1 / length + alpha**2 * k_Q
+    return (
+        beta * k_P + gamma * k_cross - power * alpha,
+        1 / length + alpha * k_Q - norm * beta,
+        -norm * gamma,
+    )
+
+
+def field_is_derived() -> bool:
+    """The field, its scalars put back as matrix expressions, leaves no terms in T1."""
+    back = {k_P: K_P, k_Q: K_Q, k_hat: K_hat, k_cross: K_cross}
+    return residual_terms(*(f.subs(back, simultaneous=True) for f in field())) == 0
+
+
+def start_velocity():
+    r"""T2: the field at the start of finetuning, :math:`(\alpha, \beta, \gamma) = (0, 0, \theta)`."""
+    return tuple(sp.expand(f.subs({alpha: 0, beta: 0, gamma: theta})) for f in field())
+
+
+def time_growth(correlated: bool):
+    r"""T2: the limit of :math:`T\,\partial t_\rho/\partial T`: what a unit of log T adds to the time to :math:`\rho`.
+
+    Correlated, for small :math:`\rho`: :math:`t_\rho = \rho/\dot\alpha(0)`, with the derived velocity. From scratch:
+    S1's :math:`\omega^{-1}\mathrm{arccosh}(1 + \rho T K_Q)`, from the linearised field at :math:`\gamma = 0`.
+    """
+    if correlated:
+        time = rho / start_velocity()[0]
+    else:
+        time = sp.acosh(1 + rho * T * k_Q) / growth_rate(0)
+    return sp.simplify(sp.limit(T * sp.diff(time, T), T, sp.oo))
+
+
+@cache
+def growth_rate(gamma_value=theta):
+    r"""T4: the growing eigenvalue of (alpha, beta) about the start at :math:`K_\times = 0` and infinite T.
+
+    :math:`\gamma` is constant to this order, as its velocity is :math:`-\gamma(1/T + \alpha^2K_Q)`.
+    """
+    limits = [sp.limit(f.subs({k_cross: 0, gamma: gamma_value}), T, sp.oo) for f in field()[:2]]
+    jacobian = sp.Matrix(limits).jacobian([alpha, beta]).subs({alpha: 0, beta: 0})
+    trace, determinant = jacobian.trace(), jacobian.det()
+    return sp.simplify((trace + sp.sqrt(trace**2 - 4 * determinant)) / 2)
+
+
+def resting_product():
+    r"""T4: what :math:`\alpha\beta` must be for alpha to rest where :math:`\gamma = 0` and :math:`\beta\ne0`."""
+    u = sp.Symbol("u")
+    velocity = sp.expand(field()[0].subs(gamma, 0) / (beta * k_P)).subs(alpha, u / beta)
+    return sp.solve(velocity, u)

@@ -1,0 +1,64 @@
+r"""Noise of the minibatch gradients, and the samples that training needs because of it (claims N1 to N5).
+
+Everything here is the law of **one** sample's gradient, with preconditioning (G6); a batch of B has its
+variance divided by B. Power sums :math:`p_{ij} = \sum_t a_t^i q_t^j` cost one pass over A; beyond them no
+cost depends on T.
+
+``value``      second moment and noise scale of :math:`\hat G_V` (N1, N2)
+``attention``  variance of each coordinate of :math:`\hat G_A`, signal and their ratio (N3)
+``threshold``  the proximal step and the batch that recovers the support (N4)
+``sign``       the probability that training from scratch finds the right sign (N5)
+"""
+
+from scbtheory.noise._checks import BatchTooSmall
+from scbtheory.noise.attention import (
+    attention_noise_scale,
+    attention_noise_variance,
+    attention_signal,
+    attention_snr,
+)
+from scbtheory.noise.sign import (
+    SignRecursion,
+    added_variance,
+    rates,
+    sign_noise,
+    sign_probability,
+    sign_recursion,
+    train_signs,
+)
+from scbtheory.noise.threshold import (
+    measured_noise,
+    passing,
+    plane,
+    proximal_step,
+    support_batch,
+    threshold,
+    universal_threshold,
+    unthresholded_batch,
+)
+from scbtheory.noise.value import noise_scale, value_gradient_second_moment
+
+__all__ = [
+    "BatchTooSmall",
+    "SignRecursion",
+    "added_variance",
+    "attention_noise_scale",
+    "attention_noise_variance",
+    "attention_signal",
+    "attention_snr",
+    "measured_noise",
+    "noise_scale",
+    "passing",
+    "plane",
+    "proximal_step",
+    "rates",
+    "sign_noise",
+    "sign_probability",
+    "sign_recursion",
+    "support_batch",
+    "threshold",
+    "train_signs",
+    "universal_threshold",
+    "unthresholded_batch",
+    "value_gradient_second_moment",
+]

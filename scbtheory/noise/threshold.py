@@ -1,0 +1,152 @@
+r"""Thresholding: noise in T coordinates at the price of log T (claim N4).
+
+A step of :math:`\ell_1`-regularised descent soft-thresholds the deviation :math:`A - 11^\top/T` and
+re-centres it. At :math:`\lambda_k = c\,\sigma_k\sqrt{2\log(TN)/B}`, in units of the gradient, of TN Gaussian
+coordinates without signal about :math:`(TN)^{1-c^2}` pass: none from c = 1 on, a vanishing fraction below.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+from scipy.special import ndtr, ndtri
+
+from scbtheory.errors import InvalidArgument, ShapeMismatch
+from scbtheory.model import Parameters
+from scbtheory.noise._checks import BatchTooSmall, correlated, finite, positive
+from scbtheory.noise.attention import attention_noise_variance
+from scbtheory.task import SCB
+
+
+def universal_threshold(task: SCB, level, *, c: float = 1.0):
+    r""":math:`\lambda = c\,\sqrt{2\log(TN)}` times ``level``, the standard deviation of a coordinate's gradient.
+
+    ``level`` is a number or an (N,) array, one a trigger, such as :func:`measured_noise` returns.
+    """
+    return level * (positive("c", c) * math.sqrt(2 * math.log(task.context_length * task.vocab_size)))
+
+
+def threshold(task: SCB, theta: Parameters, *, batch_size: float, c: float = 1.0):
+    r"""N4: :math:`\lambda_k = c\,\sigma_k\sqrt{2\log(TN)/B}` with N3's :math:`\sigma_k` at ``theta``, (N,).
+
+    In units of the gradient: :func:`proximal_step` multiplies it by the step size.
+
+    Warns
+    -----
+    BatchTooSmall : some trigger has fewer than :math:`2\log(TN)` samples to expect in a batch. The tails of its
+        mean are then not Gaussian as far out as the threshold lies.
+
+    Raises
+    ------
+    InvalidArgument : ``batch_size`` or ``c`` is not a finite number above zero.
+    """
+    size = positive("batch_size", batch_size)
+    _warn_if_rare(task, size)
+    return universal_threshold(task, (attention_noise_variance(task, theta) / size) ** 0.5, c=c)
+
+
+def measured_noise(task: SCB, gradient_A):
+    r"""The noise of a coordinate read off one step, (N,): median absolute deviation over :math:`\Phi^{-1}(3/4)`.
+
+    ``gradient_A`` (T, N) is one batch's :math:`\hat G_A`. Off the support its entries are the noise, and they
+    are most of it when :math:`s \ll T`; this estimates :math:`\sigma_k/\sqrt B` without knowing P or Q.
+    """
+    xp = task.backend.xp
+    if gradient_A.shape != (task.context_length, task.vocab_size):
+        raise ShapeMismatch(
+            f"gradient_A has shape {gradient_A.shape}; expected {(task.context_length, task.vocab_size)}"
+        )
+    return _median(xp, xp.abs(gradient_A - _median(xp, gradient_A)[None, :])) / float(ndtri(0.75))
+
+
+def proximal_step(task: SCB, A, gradient_A, *, step_size: float, threshold):
+    r"""One step of proximal descent on A: soft-threshold the deviation from uniform, then re-centre; (T, N).
+
+    With :math:`Y = A - \eta\hat G_A - 11^\top/T`: the deviation becomes
+    :math:`\mathrm{sign}(Y)\max(|Y| - \eta\lambda, 0)`, the minimiser of
+    :math:`\frac12\|\cdot - Y\|^2 + \eta\lambda\|\cdot\|_1`, less its mean over positions.
+    ``threshold`` is :math:`\lambda`, a number or an (N,) array.
+    """
+    xp, size = task.backend.xp, positive("step_size", step_size)
+    if A.shape != gradient_A.shape:
+        raise ShapeMismatch(f"gradient_A has shape {gradient_A.shape}; A has {A.shape}")
+    moved = A - gradient_A * size - 1 / task.context_length
+    kept = xp.abs(moved) - threshold * size
+    deviation = xp.sign(moved) * xp.where(kept > 0, kept, xp.zeros_like(kept))
+    return deviation - xp.mean(deviation, axis=0, keepdims=True) + 1 / task.context_length
+
+
+def passing(task: SCB, *, c: float = 1.0) -> float:
+    r"""N4: of TN Gaussian coordinates without signal, how many exceed the threshold on average.
+
+    :math:`2TN\,\Phi(-c\sqrt{2\log TN}) = \frac{(TN)^{1-c^2}}{c\sqrt{\pi\log TN}}(1 + O(1/\log TN))`.
+    """
+    count = task.context_length * task.vocab_size
+    return 2 * count * float(ndtr(-universal_threshold(task, 1.0, c=c)))
+
+
+def support_batch(task: SCB, alpha: float, beta: float, *, c: float = 1.0):
+    r"""N4: the batch from which a step recovers each support, (N,): it grows like log T.
+
+    At :math:`B_k = 2\log(TN)\,\sigma_k^2(1+c)^2/S_k^2` the smallest signal on the support,
+    :math:`S_k = \beta K_P(1-\alpha\beta)(q_{min}^{(k)} - 1/T)`, exceeds the threshold by
+    :math:`\sigma_k\sqrt{2\log(TN)/B}`, more than its own noise takes away.
+    """
+    signal, variance = _signal_and_noise(task, alpha, beta)
+    cutoff = universal_threshold(task, 1.0, c=c)
+    return variance * (cutoff * (1 + 1 / c)) ** 2 / signal**2
+
+
+def unthresholded_batch(task: SCB, alpha: float, beta: float):
+    r"""The batch at which the noise summed over T coordinates is as large as the signal, (N,): it grows like T.
+
+    :math:`B_k = T\sigma_k^2 / \|\beta K_P(1-\alpha\beta)(q^{(k)} - 1/T)\|^2`, N3's remark.
+    """
+    xp = task.backend.xp
+    _, variance = _signal_and_noise(task, alpha, beta)
+    strength = float(beta) * task.K_P * (1 - float(alpha) * float(beta))
+    spread = xp.sum((task.Q - 1 / task.context_length) ** 2, axis=0)
+    return task.context_length * variance / (strength**2 * spread)
+
+
+def _signal_and_noise(task, alpha, beta):
+    """The smallest signal on each support and the variance of a coordinate, both (N,), on the plane of R."""
+    correlated(task)
+    alpha, beta = finite("alpha", alpha), finite("beta", beta)
+    strength = beta * task.K_P * (1 - alpha * beta)
+    if strength == 0:
+        raise InvalidArgument(
+            f"alpha is {alpha:g} and beta is {beta:g}: the signal βK_P(1-αβ) vanishes and no batch shows it"
+        )
+    xp = task.backend.xp
+    smallest = xp.min(xp.where(task.Q > 0, task.Q, xp.ones_like(task.Q)), axis=0) - 1 / task.context_length
+    if not float(xp.min(smallest)) > 0:
+        raise InvalidArgument("a column of Q has an entry between 0 and 1/T: it does not stand out from uniform")
+    theta = plane(task, alpha, beta)
+    return strength * smallest, attention_noise_variance(task, theta)
+
+
+def plane(task: SCB, alpha: float, beta: float) -> Parameters:
+    r"""The parameters :math:`A = 11^\top/T + \alpha Q'`, :math:`V = \mu 1^\top + \beta P'` (R)."""
+    A = (task.Q - 1 / task.context_length) * float(alpha) + 1 / task.context_length
+    mean = task.mu[:, None]
+    return Parameters(A, (task.P - mean) * float(beta) + mean)
+
+
+def _warn_if_rare(task, size):
+    rarest = size * float(task.backend.xp.min(task.mu))
+    needed = 2 * math.log(task.context_length * task.vocab_size)
+    if rarest < needed:
+        warnings.warn(
+            f"a batch of {size:g} has {rarest:.3g} samples of its rarest trigger on average; the threshold needs "
+            f"{needed:.3g} for the noise to be Gaussian that far out",
+            BatchTooSmall,
+            stacklevel=3,
+        )
+
+
+def _median(xp, columns):
+    """The median of each column, (N,)."""
+    ordered, middle = xp.sort(columns, axis=0), columns.shape[0] // 2
+    return (ordered[middle, :] + ordered[columns.shape[0] - 1 - middle, :]) / 2

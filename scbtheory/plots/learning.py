@@ -1,0 +1,183 @@
+"""Figures of the chapters on learning: a run and its prediction, methods compared, transfer, softmax."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+
+import scbtheory as scb
+from scbtheory import dynamics, sweeps, transfer
+from scbtheory.plots.style import (
+    BLACK,
+    BLUE,
+    CYCLE,
+    GREEN,
+    ORANGE,
+    PINK,
+    RED,
+    SEQUENTIAL,
+    Picture,
+    canvas,
+    panel_letters,
+)
+
+DISTANCES = (("distance_A", r"$\|A - Q\|_\mu^2$"), ("distance_V", r"$\|V - P\|_\mu^2$"))
+
+
+def course(task: scb.SCB, runs, *, step_size: float) -> Picture:
+    """Draw runs from scratch with balanced steps over the reduced descent, boundaries predicted before they ran."""
+    T, steps = task.context_length, int(max(run.step[-1] for run in runs))
+    system = {"K_P": task.K_P, "K_Q": task.K_Q, "T": T, "balanced": True}
+    growth = math.log(1 + step_size)
+    first = math.acosh(1 + 0.1 * T * task.K_Q) / growth
+    half = math.log(2 * T * task.K_Q) / growth
+    with canvas(size=(6.8, 3.6)) as (picture, ax):
+        ax.axvspan(0, first, color=ORANGE, alpha=0.12, lw=0)
+        ax.axvspan(first, half, color=GREEN, alpha=0.12, lw=0)
+        ax.text(first / 2, 1.12, r"stage 1: $\alpha < 0.1$", ha="center", fontsize=9)
+        ax.text((first + half) / 2, 1.12, r"to $\alpha\beta = \frac{1}{2}$", ha="center", fontsize=9)
+        alpha, beta = dynamics.descend(steps=steps, step_size=step_size, **system)
+        ax.plot(alpha, color=BLACK, lw=1.2, ls="--", label="predicted: two numbers")
+        ax.plot(beta, color=BLACK, lw=1.2, ls="--")
+        for i, run in enumerate(runs):
+            ax.plot(run.step, run.alpha, color=BLUE, lw=1.2, alpha=0.6, label=r"$\alpha$, trained" if i == 0 else None)
+            ax.plot(run.step, run.beta, color=ORANGE, lw=1.2, alpha=0.6, label=r"$\beta$, trained" if i == 0 else None)
+        ax.set(xlabel="step", ylabel=r"$\alpha$, $\beta$", ylim=(-0.05, 1.25), xlim=(0, steps))
+        ax.legend(loc="center left", fontsize=8)
+        return picture
+
+
+def algorithm(runs) -> Picture:
+    """Draw the algorithm's distances to the truth against samples, with the stages it ended by itself."""
+    with canvas(columns=2, size=(7.6, 3.2)) as (picture, axes):
+        for ax, (column, label) in zip(axes, DISTANCES, strict=True):
+            edges = [
+                0.0,
+                *(np.median([run.boundaries[i].samples for run in runs]) for i in range(len(runs[0].boundaries))),
+            ]
+            for i, (low, high) in enumerate(pairwise(edges)):
+                name = runs[0].boundaries[i].stage
+                if name != "round":
+                    shade = {"label": name} if ax is axes[0] else {}
+                    ax.axvspan(max(low, runs[0].samples[1] / 2), high, color=CYCLE[i], alpha=0.13, lw=0, **shade)
+            for run in runs:
+                ax.loglog(run.samples[1:], getattr(run, column)[1:], color=BLACK, lw=1, alpha=0.5)
+            ax.set(xlabel="samples", ylabel=label, xlim=(runs[0].samples[1] / 2, None))
+        axes[0].legend(fontsize=8, title="stage", loc="lower left")
+        panel_letters(axes)
+        return picture
+
+
+def comparison(found: sweeps.Comparison, names=None) -> Picture:
+    """Draw each method at its best against samples: medians over seeds, bands from the 10 % to the 90 % quantile."""
+    grid = np.unique(np.geomspace(found.budget / 400, found.budget, 120).astype(int))
+    with canvas(columns=2, size=(7.6, 3.4)) as (picture, axes):
+        for ax, (column, label) in zip(axes, DISTANCES, strict=True):
+            for (name, _), colour, style in zip(
+                [(n, None) for n in names or found.histories],
+                (BLUE, RED, ORANGE, GREEN, PINK),
+                ("-", "--", "-.", ":", "-"),
+                strict=False,
+            ):
+                variant = found.best(name, column)
+                low, middle, high = found.band(name, column, grid, variant=variant)
+                ax.loglog(grid, middle, style, color=colour, label=name)
+                ax.fill_between(grid, low, high, color=colour, alpha=0.18, lw=0)
+            ax.set(xlabel="samples", ylabel=label)
+        axes[0].legend(fontsize=8, loc="lower left")
+        panel_letters(axes)
+        return picture
+
+
+def bypass(*, K_P: float, K_Q: float, T: float, K_hat: float, correlations) -> Picture:
+    """Draw attention against time after pretraining, for several correlations, beside training from scratch."""
+    system = {"K_P": K_P, "K_Q": K_Q, "T": T}
+    t = np.linspace(0, 1.7 * dynamics.half_time(**system), 400)
+    with canvas(size=(6.6, 3.4)) as (picture, ax):
+        ax.plot(t, dynamics.flow(t=t, **system)[0], color=BLACK, lw=2.2, ls="--", label="from scratch")
+        for K_cross, colour in zip(correlations, (BLUE, GREEN, ORANGE, PINK, RED), strict=False):
+            alpha = transfer.flow(t=t, K_hat=K_hat, K_cross=K_cross, **system)[0]
+            ax.plot(t, alpha, color=colour, label=rf"$K_\times = {K_cross:g}$")
+        ax.axhline(0, color=BLACK, lw=0.6)
+        ax.set(xlabel=r"time, in units of $1/\eta$", ylabel=r"attention $\alpha$", ylim=(-1.35, None))
+        ax.legend(fontsize=8, ncols=2, loc="lower right")
+        return picture
+
+
+def samples_needed(lengths, scratch, pretrained, *, level: str) -> Picture:
+    """Draw samples to a nontrivial correlation against T, every seed a point, with fitted powers of T."""
+    with canvas(size=(6.4, 3.5)) as (picture, ax):
+        for name, needed, colour, marker in (
+            ("from scratch", scratch, RED, "s"),
+            ("pretrained", pretrained, BLUE, "o"),
+        ):
+            fit = sweeps.fit_exponent(lengths, needed)
+            label = rf"{name}: $T^{{{fit.slope:.2f}}}$, 95 % from {fit.low:.2f} to {fit.high:.2f}"
+            middle = np.exp(np.mean(np.log(needed), axis=1))
+            line = (
+                np.exp(np.mean(np.log(middle))) * (np.asarray(lengths) / np.exp(np.mean(np.log(lengths)))) ** fit.slope
+            )
+            ax.loglog(lengths, line, color=colour, lw=1.4, label=label)
+            for T, row in zip(lengths, needed, strict=True):
+                spread = T * 1.03 ** (np.arange(len(row)) - len(row) / 2)
+                ax.loglog(spread, row, marker, color=colour, ms=4, alpha=0.7)
+        ax.set(xlabel="context length $T$", ylabel=f"samples to {level}")
+        ax.legend(fontsize=8)
+        return picture
+
+
+def attention_patterns(task: scb.SCB, models: dict[str, scb.Parameters]) -> Picture:
+    """Draw attention (above uniform, as a share of its largest) and value matrix of several models beside the truth."""
+    to, shown = task.backend.to_numpy, {"truth": scb.Parameters.truth(task), **models}
+    with canvas(rows=2, columns=len(shown), size=(7.4, 5.0), height_ratios=(2, 1)) as (picture, axes):
+        for column, (name, theta) in enumerate(shown.items()):
+            A = to(theta.A) - 1 / task.context_length
+            image = axes[0, column].imshow(
+                (A / A.max()).T, aspect="auto", cmap=SEQUENTIAL, vmin=0, vmax=1, interpolation="none"
+            )
+            axes[0, column].set(title=name, xlabel="position $t$", yticks=range(task.vocab_size))
+            V = to(theta.V)
+            values = axes[1, column].imshow(V, cmap=SEQUENTIAL, vmin=0, vmax=1)
+            axes[1, column].set(xlabel="copied token", xticks=range(task.vocab_size), yticks=range(task.vocab_size))
+        axes[0, 0].set_ylabel("trigger $k$")
+        axes[1, 0].set_ylabel("next token")
+        picture.figure.colorbar(image, ax=axes[0, :], shrink=0.8, label="attention above uniform")
+        picture.figure.colorbar(values, ax=axes[1, :], shrink=0.8, label="value")
+        return picture
+
+
+def side_by_side(pairs) -> Picture:
+    """Draw the rise of alpha beta and the loss of linear and softmax models trained on the same samples."""
+    with canvas(columns=2, size=(7.6, 3.2)) as (picture, axes):
+        for i, (linear, soft) in enumerate(pairs):
+            for history, colour, style, name in ((linear, BLUE, "-", "linear"), (soft, RED, "--", "softmax")):
+                label = name if i == 0 else None
+                axes[0].plot(
+                    history.step, history.alpha * history.beta, style, color=colour, lw=1.1, alpha=0.7, label=label
+                )
+                axes[1].plot(history.step, history.loss, style, color=colour, lw=1.1, alpha=0.7)
+        axes[0].set(xlabel="step", ylabel=r"$\alpha\beta$")
+        axes[1].set(xlabel="step", ylabel="population loss")
+        axes[0].legend()
+        panel_letters(axes)
+        return picture
+
+
+def softmax_flow(*, K_P: float, K_Q: float, T: float) -> Picture:
+    """Draw X2: the softmax flow of two numbers at its own speed, at T² times that, and the linear model's."""
+    system = {"K_P": K_P, "K_Q": K_Q, "T": T}
+    t = np.linspace(0, 2.2 * dynamics.half_time(**system), 400)
+    with canvas(size=(6.4, 3.3)) as (picture, ax):
+        ax.plot(t, dynamics.flow(t=t, **system)[0], color=BLACK, ls="--", label="linear")
+        for scale, colour, label in (
+            ("none", PINK, "softmax, as it is"),
+            ("start", ORANGE, r"softmax, logits $T^2$ times faster"),
+            ("peak", BLUE, r"softmax, logits $(\max_t a_t)^{-2}$ times faster"),
+        ):
+            ax.plot(t, scb.softmax.flow(t=t, scale=scale, **system)[0], color=colour, label=label)
+        ax.set(xlabel=r"time, in units of $1/\eta$", ylabel=r"attention $\alpha$")
+        ax.set_ylim(-0.03, 1.45)
+        ax.legend(fontsize=8, loc="upper left")
+        return picture

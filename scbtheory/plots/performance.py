@@ -1,0 +1,92 @@
+"""The performance page: stored benchmark results as a table and a figure."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from scbtheory.plots.style import CYCLE, Picture, canvas, panel_letters
+
+LABELS = {
+    "scbtheory": "scbtheory",
+    "scbtheory_samples": "scbtheory, one byte a token",
+    "limit": "limit: random bits, each token touched once",
+    "torch_one_hot": "PyTorch, one-hot, autograd, multinomial",
+    "torch_gather": "PyTorch, scatter/gather, table sampler",
+    "jax_one_hot": "JAX, one-hot, autodiff, choice",
+    "jax_segment_sum": "JAX, segment_sum, table sampler, one jit",
+    "numpy_loop": "NumPy, bincount and take, table sampler",
+}
+AXES = {"N": "vocabulary size $N$", "T": "context length $T$", "B": "batch size $B$"}
+
+
+class Results:
+    """Times of one training step, of this package and of its peers, as ``make bench`` stored them."""
+
+    def __init__(self, path):
+        self.stored = json.loads(Path(path).read_text(encoding="utf-8"))
+        self.sizes = list(dict.fromkeys(tuple(r["size"]) for r in self.stored["steps"]))
+        self.found = {(r["peer"], tuple(r["size"])): r for r in self.stored["steps"]}
+        self.peers = [p for p in LABELS if (p, self.sizes[0]) in self.found]
+
+    @property
+    def machine(self) -> str:
+        """What the results were measured on."""
+        about = dict(self.stored["machine"])
+        head = f"{about.pop('processor')}, {about.pop('cores')} cores"
+        return f"{head}; " + ", ".join(f"{name} {version}" for name, version in about.items())
+
+    def ratio(self, peer: str, size: tuple[int, int, int]) -> float:
+        """How many times longer a peer's median step took than this package's."""
+        return self.found[peer, size]["ms"] / self.found["scbtheory", size]["ms"]
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>({n}, {t}, {b})</th>" for n, t, b in self.sizes)
+        body = "".join(self._row(peer) for peer in self.peers)
+        return (
+            '<table class="scb-report"><caption>Milliseconds a step, median and range over fresh processes, and how '
+            f"many times this package's median. {escape(self.machine)}.</caption>"
+            f"<thead><tr><th>(N, T, B)</th>{head}</tr></thead>"
+            f"<tbody>{body}</tbody></table>"
+        )
+
+    def _row(self, peer) -> str:
+        cells = ""
+        for size in self.sizes:
+            r = self.found[peer, size]
+            times = f"{r['ms']:.3g} <small>({r['ms_low']:.3g}–{r['ms_high']:.3g})</small>"
+            cells += f"<td>{times}<br>{self.ratio(peer, size):.3g} ×</td>"
+        return f"<tr><td>{escape(LABELS[peer])}</td>{cells}</tr>"
+
+    def __repr__(self) -> str:
+        return f"Results of {len(self.peers)} implementations at {len(self.sizes)} sizes"
+
+    def picture(self) -> Picture:
+        """Draw every peer's step at every size, and this package's tokens a second along N, T and B."""
+        with canvas(columns=2, size=(7.6, 3.9), width_ratios=(1.5, 1)) as (picture, axes):
+            for peer, colour, marker in zip(self.peers, (*CYCLE, "#888888"), "oPsv^<>D", strict=False):
+                runs = [self.found[peer, size] for size in self.sizes]
+                middle = np.array([r["ms"] for r in runs])
+                bars = np.abs([middle - [r["ms_low"] for r in runs], [r["ms_high"] for r in runs] - middle])
+                axes[0].errorbar(
+                    range(len(runs)), middle, bars, fmt=marker, color=colour, ms=5, capsize=2, label=LABELS[peer]
+                )
+            axes[0].set(yscale="log", xlabel="$(N, T, B)$", ylabel="ms a step", xlim=(-0.5, len(self.sizes) - 0.5))
+            axes[0].set_xticks(range(len(self.sizes)), [f"{n}, {t}, {b}" for n, t, b in self.sizes], fontsize=7)
+            axes[0].legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.75, -0.2))
+            for axis, colour, marker in zip(AXES, CYCLE, "osD", strict=False):
+                runs = [r for r in self.stored["scaling"] if r["axis"] == axis]
+                place = "NTB".index(axis)
+                rate = [r["size"][1] * r["size"][2] / r["ms"] / 1e6 for r in runs]
+                axes[1].semilogx(
+                    [r["size"][place] for r in runs], rate, marker + "-", color=colour, ms=4, label=AXES[axis]
+                )
+            axes[1].set(
+                xlabel="size, others at $N=16$, $T=4096$, $B=256$", ylabel="billion tokens a second", ylim=(0, None)
+            )
+            axes[1].legend(fontsize=7)
+            panel_letters(axes)
+            return picture

@@ -1,0 +1,244 @@
+r"""Softmax attention, :math:`f = V X\,\mathrm{softmax}(w^{(k)})`, beside the linear model (claims X1 to X3).
+
+Attention enters the loss only through :math:`a = \mathrm{softmax}(w)`, so every gradient is the linear
+model's times the Jacobian :math:`J = \mathrm{diag}(a) - aa^\top`. :math:`J1 = 0`: the projection of G5 comes for free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+from scbtheory import model, population
+from scbtheory.dynamics import System
+from scbtheory.errors import InvalidArgument
+from scbtheory.model import Parameters
+from scbtheory.task import SCB, Batch
+from scbtheory.training import Stage
+
+SCALES = ("none", "start", "peak")
+TOLERANCE = 1e-11
+
+
+@dataclass(frozen=True)
+class SoftmaxParameters:
+    """Logits ``W`` (T, N), one column a trigger, and value ``V`` (N, N); gradients have this type too."""
+
+    W: Any
+    V: Any
+
+    @classmethod
+    def initial(cls, task: SCB) -> SoftmaxParameters:
+        r"""The start from scratch: :math:`w = 0`, that is :math:`A = 11^\top/T`, and :math:`V = \mu 1^\top`."""
+        start = Parameters.initial(task)
+        return cls(0 * start.A, start.V)
+
+    def linear(self, task: SCB) -> Parameters:
+        """The parameters of the linear model that computes the same function."""
+        return Parameters(softmax(task.backend.xp, self.W), self.V)
+
+
+def softmax(xp, W):
+    r""":math:`a_t = e^{w_t}/\sum_u e^{w_u}` in each column; the largest logit is subtracted first."""
+    weights = xp.exp(W - xp.max(W, axis=0, keepdims=True))
+    return weights / xp.sum(weights, axis=0, keepdims=True)
+
+
+def jacobian_times(xp, A, G):
+    r""":math:`J g = a \odot (g - \langle a, g\rangle)` in each column: a gradient in attention, seen by the logits."""
+    return A * (G - xp.sum(A * G, axis=0, keepdims=True))
+
+
+def predict(task: SCB, theta: SoftmaxParameters, batch: Batch):
+    """The predictions, shape (B, N)."""
+    return model.predict(task, theta.linear(task), batch)
+
+
+def loss(task: SCB, theta: SoftmaxParameters) -> float:
+    """G2's loss at softmax attention."""
+    return population.loss(task, theta.linear(task))
+
+
+def gradient(task: SCB, theta: SoftmaxParameters) -> SoftmaxParameters:
+    r"""The plain population gradients: :math:`\nabla_{w^{(k)}} = J \nabla_{a^{(k)}}`, and G3."""
+    return _through(task, theta, population.gradient)
+
+
+def projected_gradient(task: SCB, theta: SoftmaxParameters) -> SoftmaxParameters:
+    r"""With G5's preconditioners: :math:`J G_{a^{(k)}}` and :math:`G_V`."""
+    return _through(task, theta, population.projected_gradient)
+
+
+def minibatch_gradient(task: SCB, theta: SoftmaxParameters, batch: Batch, *, projected: bool = False):
+    """Unbiased estimates of :func:`gradient`, or of :func:`projected_gradient`, through G6."""
+    return _through(
+        task, theta, lambda task, linear: model.minibatch_gradient(task, linear, batch, projected=projected)
+    )
+
+
+def _through(task, theta, gradient_of):
+    linear = theta.linear(task)
+    found = gradient_of(task, linear)
+    return SoftmaxParameters(jacobian_times(task.backend.xp, linear.A, found.A), found.V)
+
+
+# --- two numbers: X2 -----------------------------------------------------------------------------
+
+
+def slowdown(alpha, *, K_Q, T):
+    r"""X2: :math:`\kappa(\alpha) = [(1-\alpha)(1/T + \alpha K_Q)]^2`; from :math:`1/T^2` (X1) down to 0."""
+    return ((1 - alpha) * (1 / T + alpha * K_Q)) ** 2
+
+
+def velocity(alpha, beta, *, scale: str = "none", **system):
+    r"""X2: :math:`\dot\alpha = \kappa(\alpha)\,p\beta(1-\alpha\beta)`; :math:`\dot\beta` is R2's.
+
+    For :math:`q^{(k)}` uniform on a support of one size s, :math:`K_Q = 1/s - 1/T`. ``scale`` multiplies the speed of
+    the logits: ``"none"`` by 1; ``"start"`` by :math:`T^2`, which undoes X1's factor at the start; ``"peak"`` by
+    :math:`(\max_t a_t)^{-2} = (1/T + \alpha K_Q)^{-2}`, for :math:`\alpha\ge 0`, which leaves :math:`(1-\alpha)^2`.
+    Step sizes and the rates p, q, d are those of :class:`scbtheory.dynamics.System`.
+    """
+    return _velocity(System(**system), _checked(scale), alpha, beta)
+
+
+def _checked(scale):
+    if scale not in SCALES:
+        raise InvalidArgument(f"scale is {scale!r}; expected one of {', '.join(SCALES)}")
+    return scale
+
+
+def _velocity(s, scale, alpha, beta):
+    factor = {"none": 1.0, "start": s.T**2, "peak": (1 / s.T + alpha * s.K_Q) ** -2}[scale]
+    rest = 1 - alpha * beta
+    return factor * slowdown(alpha, K_Q=s.K_Q, T=s.T) * s.p * beta * rest, s.q * alpha * rest + s.d * (1 - beta)
+
+
+def flow(*, t, start=(0.0, 0.0), scale: str = "none", **system):
+    r"""Integrate :func:`velocity` from ``start``: ``(alpha, beta)`` at the times t, in units of :math:`1/\eta`."""
+    s, scale = System(**system), _checked(scale)
+    moments, where = np.unique(np.append(np.asarray(t, dtype=float), 0.0), return_inverse=True)
+    if not (np.all(np.isfinite(moments)) and moments[0] >= 0):
+        raise InvalidArgument(
+            f"t has entries between {moments[0]:g} and {moments[-1]:g}; times are finite and from 0 on"
+        )
+    if len(moments) == 1:
+        return np.full(np.shape(t), float(start[0])), np.full(np.shape(t), float(start[1]))
+    solution = solve_ivp(
+        lambda _, y: _velocity(s, scale, *y), (0.0, moments[-1]), [float(x) for x in start],
+        method="LSODA", t_eval=moments, rtol=TOLERANCE, atol=TOLERANCE * min(s.d, s.d / s.q),
+    )  # fmt: skip
+    if not solution.success:
+        raise InvalidArgument(f"the softmax flow from {tuple(start)} could not be integrated: {solution.message}")
+    return tuple(np.reshape(y[where[:-1]], np.shape(t)) for y in solution.y)
+
+
+def matrix_flow(
+    task: SCB, theta: SoftmaxParameters, t, *, scale: str = "none", eta_V=1.0, eta_A=1.0
+) -> list[SoftmaxParameters]:
+    r"""Integrate :math:`\dot w = -\eta_A\,\mathrm{scale}\, J G_a`, :math:`\dot V = -\eta_V G_V`: all T N + N² numbers.
+
+    Nothing of X2 is used. Returns the parameters at the increasing times t.
+    """
+    backend, (T, N), scale = task.backend, (task.context_length, task.vocab_size), _checked(scale)
+
+    def unpack(y):
+        W, V = y[: T * N].reshape(T, N), y[T * N :].reshape(N, N)
+        return SoftmaxParameters(backend.asarray(W), backend.asarray(V))
+
+    def pack(p):
+        return np.concatenate([backend.to_numpy(x).ravel().astype(float) for x in (p.W, p.V)])
+
+    def right(_, y):
+        here = unpack(y)
+        found = projected_gradient(task, here)
+        factor = speed_factor(backend.xp, softmax(backend.xp, here.W), scale)
+        return -pack(SoftmaxParameters(eta_A * factor * found.W, eta_V * found.V))
+
+    t = np.asarray(t, dtype=float)
+    solution = solve_ivp(
+        right, (0.0, t[-1]), pack(theta), method="DOP853", t_eval=t, rtol=TOLERANCE, atol=TOLERANCE * 0.1 / T
+    )
+    return [unpack(y) for y in solution.y.T]
+
+
+def speed_factor(xp, A, scale: str):
+    """What ``scale`` multiplies the logits' steps by, one number a column, (1, N)."""
+    one = xp.ones_like(A[:1, :])
+    if _checked(scale) == "none":
+        return one
+    return one * A.shape[0] ** 2 if scale == "start" else xp.max(A, axis=0, keepdims=True) ** -2
+
+
+# --- training: X3 --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SoftmaxDescent(Stage):
+    r"""Projected SGD on the logits, a stage for :func:`scbtheory.training.train`, on the linear model's samples.
+
+    :math:`w \leftarrow w - \eta\,\eta_A\,\mathrm{scale}\,J\hat G_a` and
+    :math:`V \leftarrow V - \eta\,\eta_V \hat G_V`; the learner's attention is the softmax, positive from the start on.
+    """
+
+    batch_size: int
+    step_size: float = 0.1
+    eta_V: float = 1.0
+    eta_A: float = 1.0
+    scale: str = "peak"
+    max_steps: int = 2**62
+    name: str = "softmax"
+
+    def check(self):
+        super().check()
+        _checked(self.scale)
+
+    def begin(self, learner):
+        if float(learner.xp.min(learner.theta.A)) <= 0:
+            raise InvalidArgument("attention has entries that are not positive; no softmax starts there")
+        learner.memory["W"] = learner.xp.log(learner.theta.A)
+
+    def step(self, learner):
+        xp = learner.xp
+        found, before = learner.gradient(self.batch_size, projected=True), learner.theta
+        move = speed_factor(xp, before.A, self.scale) * jacobian_times(xp, before.A, found.A)
+        learner.memory["W"] = learner.memory["W"] - (self.step_size * self.eta_A) * move
+        V = before.V - (self.step_size * self.eta_V) * found.V
+        learner.theta = Parameters(softmax(xp, learner.memory["W"]), V)
+
+    def verdict(self, learner, steps):
+        return f"{steps} steps" if steps >= self.max_steps else None
+
+
+def descent(task: SCB, step_size: float = 0.1, *, batch_size: int = 1024, steps: int | None = None, scale="peak"):
+    """The softmax model with balanced steps; beside it belongs :func:`scbtheory.training.projected_sgd`."""
+    speed = {"step_size": step_size, "eta_V": 1 / task.K_Q, "eta_A": 1 / task.K_P}
+    return (SoftmaxDescent(batch_size, scale=scale, max_steps=steps or 2**62, **speed),)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """X3: how alike two trained models are; cosines are in the μ-inner product, of what lies above the start."""
+
+    attention: float
+    value: float
+    support: float  # share of columns whose supports are the same
+
+
+def agreement(task: SCB, first: Parameters, second: Parameters, relative: float = 0.25) -> Agreement:
+    r"""Compare :math:`A - 11^\top/T` and :math:`V - \mu1^\top` of two models, and the columns' supports."""
+    from scbtheory.training import support
+
+    xp, start = task.backend.xp, Parameters.initial(task)
+
+    def cosine(x, y):
+        return task.inner(x, y) / (task.inner(x, x) * task.inner(y, y)) ** 0.5
+
+    same = xp.all(support(xp, first.A, relative) == support(xp, second.A, relative), axis=0)
+    return Agreement(
+        cosine(first.A - start.A, second.A - start.A),
+        cosine(first.V - start.V, second.V - start.V),
+        float(xp.mean(xp.astype(same, task.backend.dtype))),
+    )

@@ -1,0 +1,67 @@
+r"""What the algorithm is compared with: stochastic gradient descent, plain or projected, and Adam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scbtheory.model import Parameters
+from scbtheory.training._stages import Stage
+
+
+@dataclass(frozen=True)
+class Descent(Stage):
+    r"""SGD: :math:`\theta \leftarrow \theta - \eta\,\hat\nabla\ell`, or with G6's estimator if ``projected``.
+
+    Plain steps above :math:`2/(T\mu_k\|V\mu\|^2)` diverge (G7).
+    """
+
+    batch_size: int
+    step_size: float
+    projected: bool = False
+    eta_V: float = 1.0
+    eta_A: float = 1.0
+    max_steps: int = 2**62
+    name: str = "sgd"
+
+    def step(self, learner):
+        learner.theta = self.descend(learner, learner.gradient(self.batch_size, projected=self.projected))
+
+    def verdict(self, learner, steps):
+        return f"{steps} steps" if steps >= self.max_steps else None
+
+
+@dataclass(frozen=True)
+class Adam(Stage):
+    r"""Adam (Kingma and Ba 2015) on the plain gradients, with its usual constants and one step size."""
+
+    batch_size: int
+    step_size: float
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    max_steps: int = 2**62
+    name: str = "adam"
+
+    def begin(self, learner):
+        for name in "AV":
+            like = getattr(learner.theta, name)
+            learner.memory[f"mean_{name}"] = learner.xp.zeros_like(like)
+            learner.memory[f"square_{name}"] = learner.xp.zeros_like(like)
+        learner.memory["t"] = 0
+
+    def step(self, learner):
+        gradient, m = learner.gradient(self.batch_size, projected=False), learner.memory
+        m["t"] += 1
+        updated = {}
+        for name in "AV":
+            g = getattr(gradient, name)
+            m[f"mean_{name}"] = self.beta_1 * m[f"mean_{name}"] + (1 - self.beta_1) * g
+            m[f"square_{name}"] = self.beta_2 * m[f"square_{name}"] + (1 - self.beta_2) * g * g
+            mean = m[f"mean_{name}"] / (1 - self.beta_1 ** m["t"])
+            square = m[f"square_{name}"] / (1 - self.beta_2 ** m["t"])
+            step = self.step_size * mean / (learner.xp.sqrt(square) + self.epsilon)
+            updated[name] = getattr(learner.theta, name) - step
+        learner.theta = Parameters(**updated)
+
+    def verdict(self, learner, steps):
+        return f"{steps} steps" if steps >= self.max_steps else None

@@ -1,0 +1,136 @@
+"""What a run leaves behind: its record, its boundaries, and enough to go on exactly where it stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scbtheory.errors import InvalidArgument
+from scbtheory.model import Parameters
+
+COLUMNS = ("samples", "step", "stage", "alpha", "beta", "off_plane", "distance_A", "distance_V", "loss")
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Where a stage ended and why: the rule's own words."""
+
+    stage: str
+    samples: int
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """A run whose parameters left every bound; ``size`` is the last ‖A‖²_μ + ‖V‖²_μ (infinite: not a number)."""
+
+    stage: str
+    samples: int
+    step: int
+    size: float
+
+
+@dataclass
+class History:
+    r"""The record of a run; each column is a NumPy array with one entry a recorded moment.
+
+    ``samples``, ``step``, ``stage`` (index into ``stages``), ``alpha``, ``beta`` and ``off_plane`` (the nearest point
+    of R1's plane and the distance to it), ``distance_A`` :math:`=\|A-Q\|_\mu^2`, ``distance_V`` :math:`=\|V-P\|_\mu^2`,
+    ``loss`` (of the population). All but the first three are the experimenter's: no stage reads them.
+
+    Attributes
+    ----------
+    theta : the parameters at the end, or the last finite ones of a run that diverged.
+    boundaries : one :class:`Boundary` for each stage that has ended.
+    divergence : a :class:`Divergence`, or ``None``.
+    status : ``"finished"``, ``"diverged"``, or ``"paused"`` (out of samples before the last stage ended).
+    """
+
+    stages: tuple[str, ...]
+    rows: list[tuple] = field(default_factory=list)
+    boundaries: list[Boundary] = field(default_factory=list)
+    divergence: Divergence | None = None
+    status: str = "paused"
+    theta: Parameters | None = None
+    state: dict[str, Any] = field(default_factory=dict)  # what resuming needs besides theta
+    description: dict[str, Any] = field(default_factory=dict)  # what a run must share with one that it resumes
+
+    def __getattr__(self, name):
+        if name in COLUMNS:
+            return np.array([row[COLUMNS.index(name)] for row in self.rows])
+        raise AttributeError(f"History has no attribute {name!r}; recorded columns are {', '.join(COLUMNS)}")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def samples_to(self, column: str, level: float) -> float:
+        """The samples used when a column was first at most ``level``; infinity if it never was."""
+        below = np.flatnonzero(getattr(self, column) <= level)
+        return float(self.samples[below[0]]) if len(below) else np.inf
+
+    def save(self, path) -> None:
+        """Write everything to one ``.npz`` file, its metadata as JSON; an interrupted save leaves the old file whole.
+
+        Arrays are stored bit for bit, in host memory.
+        """
+        path = Path(path)
+        if not path.parent.is_dir():
+            raise InvalidArgument(f"cannot save to {path}: the folder {path.parent} does not exist")
+        meta = {
+            "format": FORMAT, "stages": self.stages, "status": self.status, "description": self.description,
+            "boundaries": [asdict(b) for b in self.boundaries],
+            "divergence": asdict(self.divergence) if self.divergence else None,
+            "numbers": {k: v for k, v in self.state.items() if not hasattr(v, "shape")},
+        }  # fmt: skip
+        arrays = {f"state/{k}": _host(v) for k, v in self.state.items() if hasattr(v, "shape")}
+        rows = np.array(self.rows, dtype=float).reshape(-1, len(COLUMNS))
+        temporary = path.with_name(f".{path.name}.partial")
+        with open(temporary, "wb") as file:
+            np.savez(file, meta=json.dumps(meta), rows=rows, A=_host(self.theta.A), V=_host(self.theta.V), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path) -> History:
+        """Read a saved history; its arrays are NumPy's.
+
+        Raises
+        ------
+        InvalidArgument : no such file, or not a history that this version wrote.
+        """
+        try:
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+                meta = json.loads(str(file["meta"]))
+                if meta["format"] != FORMAT:
+                    raise ValueError(f"its format is {meta['format']}, expected {FORMAT}")
+                arrays = {name: file[name] for name in file.files}
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise InvalidArgument(f"{path} is not a saved history: {error}") from error
+        except Exception as error:  # zipfile raises its own kinds for damaged archives
+            raise InvalidArgument(f"{path} is not a saved history: {type(error).__name__}: {error}") from error
+        rows = [(int(r[0]), int(r[1]), int(r[2]), *(float(x) for x in r[3:])) for r in arrays["rows"]]
+        state = meta["numbers"] | {k.removeprefix("state/"): v for k, v in arrays.items() if k.startswith("state/")}
+        return cls(
+            stages=tuple(meta["stages"]),
+            rows=rows,
+            boundaries=[Boundary(**b) for b in meta["boundaries"]],
+            divergence=Divergence(**meta["divergence"]) if meta["divergence"] else None,
+            status=meta["status"],
+            theta=Parameters(arrays["A"], arrays["V"]),
+            state=state,
+            description=meta["description"],
+        )
+
+
+def _host(array) -> np.ndarray:
+    if hasattr(array, "get"):  # CuPy
+        return array.get()
+    return array if isinstance(array, np.ndarray) else np.from_dlpack(array)

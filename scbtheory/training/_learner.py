@@ -1,0 +1,140 @@
+r"""What a learner has: its parameters, a stream of samples, and what it can compute from them (claims G6, N3, N4).
+
+A learner never reads P, Q or the reduced coordinates. It knows the token frequencies :math:`\mu`, or
+estimates them from the tokens of the same samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from scbtheory.kernels.stream import STEP_BITS
+from scbtheory.model import Parameters
+from scbtheory.task import SCB, Batch
+
+MEMORY = 2**26  # bytes of tokens that are held at once
+AHEAD = 2**19  # bytes of tokens that are drawn ahead for small batches
+NORMAL_MAD = 1.4826  # standard deviation of a normal variable over its median absolute deviation
+
+
+@dataclass
+class Learner:
+    r"""Parameters, frequencies and the position in the stream of samples; everything a run must save.
+
+    Attributes
+    ----------
+    theta : the current parameters; what is reported after the run.
+    mu : (N,) the frequencies in use; with ``counts`` they are those of the tokens seen so far.
+    counts : (N,) how often each token was seen, or ``None`` where :math:`\mu` is known.
+    samples : samples used; also the index of the next sample in the stream.
+    memory : arrays that the current stage keeps between steps (moments, supports, averages).
+    """
+
+    task: SCB
+    seed: int
+    theta: Parameters
+    mu: Any
+    counts: Any = None
+    samples: int = 0
+    memory: dict[str, Any] = field(default_factory=dict)
+    _drawn: tuple = field(default=(-1, 0, ()), repr=False)
+
+    @property
+    def xp(self):
+        return self.task.backend.xp
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(T, N)``."""
+        return self.task.context_length, self.task.vocab_size
+
+    def _forward(self, batch, projected: bool) -> Parameters:
+        """Return the sums over one part of a batch; V's with :math:`z - \\mu` for z if ``projected`` (G6)."""
+        backend, xp, theta = self.task.backend, self.xp, self.theta
+        z = backend.kernels.histogram(backend, batch.tokens, batch.trigger, theta.A)
+        identity = xp.eye(self.task.vocab_size, dtype=backend.dtype, device=backend.device)
+        residual = z @ theta.V.T - xp.take(identity, xp.astype(batch.output, xp.int64), axis=0)
+        into_A = backend.kernels.accumulate(backend, batch.tokens, batch.trigger, residual @ theta.V)
+        if projected:
+            return Parameters(into_A, residual.T @ (z - self.mu[None, :]))
+        return Parameters(into_A, residual.T @ z)
+
+    def gradient(self, batch_size: int, *, projected: bool) -> Parameters:
+        r"""Use the next ``batch_size`` samples of the stream: the plain minibatch gradient, or G6's estimator.
+
+        Sample number i of a seed is the same whichever method asks for it and in batches of whatever size:
+        methods that have used equally many samples have seen the same ones.
+        """
+        total = None
+        for batch in self._draw(batch_size):
+            if self.counts is not None:
+                self._observe(batch)
+            part = self._forward(batch, projected)
+            total = part if total is None else total + part
+        mean = total * (1 / batch_size)
+        if not projected:
+            return mean
+        centred = mean.A - self.xp.mean(mean.A, axis=0, keepdims=True)
+        return Parameters(centred / self.mu[None, :], mean.V / self.mu[None, :])
+
+    def _draw(self, batch_size):
+        """Yield the next samples in parts that fit the memory; a step of the stream holds 2**40 tokens."""
+        rows = min(batch_size, max(1, MEMORY // self.task.sample_bytes))
+        capacity = 2**STEP_BITS // self.task.context_length
+        for first in range(0, batch_size, rows):
+            size = min(rows, batch_size - first)
+            step, offset = divmod(self.samples, capacity)
+            if offset + size > capacity:  # a batch does not straddle two steps
+                step, offset = step + 1, 0
+                self.samples = step * capacity
+            yield self._take(step, offset, size, capacity)
+            self.samples += size
+
+    def _take(self, step, first, size, capacity) -> Batch:
+        """Samples ``first`` to ``first + size`` of a step; small batches are cut from one larger draw."""
+        drawn_step, start, block = self._drawn
+        if not (drawn_step == step and start <= first and first + size <= start + len(block)):
+            rows = max(size, min(AHEAD // self.task.sample_bytes, capacity - first))
+            start, block = first, self.task.sample(rows, seed=self.seed, step=step, first=first)
+            self._drawn = step, start, block
+        if size == len(block):
+            return block
+        rows = slice(first - start, first - start + size)
+        return Batch(block.tokens[rows, :], block.trigger[rows], block.output[rows], block.position[rows])
+
+    def _observe(self, batch):
+        r"""Count the tokens, update :math:`\mu`, and move V by a multiple of :math:`1^\top`, to :math:`V\mu=\mu`."""
+        xp, backend, dtype = self.xp, self.task.backend, self.task.backend.dtype
+        ones = xp.ones(self.size, dtype=dtype, device=backend.device)
+        seen = xp.sum(backend.kernels.histogram(backend, batch.tokens, batch.trigger, ones), axis=0)
+        self.counts = self.counts + xp.astype(xp.round(seen), xp.int64)
+        self.mu = xp.astype(self.counts, dtype) / xp.astype(xp.sum(self.counts), dtype)
+        V = self.theta.V
+        self.theta = Parameters(self.theta.A, V + (self.mu - V @ self.mu)[:, None])
+
+
+def noise_level(xp, values):
+    """A robust standard deviation of each column: 1.4826 times the median absolute deviation, (N,).
+
+    For columns in which most entries are noise: what stands out does not move it.
+    """
+    centred = values - _median(xp, values)[None, :]
+    return NORMAL_MAD * _median(xp, xp.abs(centred))
+
+
+def _median(xp, values):
+    """The median of each column, (N,); the array API has none."""
+    ordered, size = xp.sort(values, axis=0), values.shape[0]
+    return (ordered[(size - 1) // 2, :] + ordered[size // 2, :]) / 2
+
+
+def deviation(xp, A):
+    """Attention minus its mean, column by column."""
+    return A - xp.mean(A, axis=0, keepdims=True)
+
+
+def soft_threshold(xp, values, level):
+    r"""The proximal map of :math:`\lambda\|\cdot\|_1`: move each entry towards 0 by ``level`` (N,), and stop there."""
+    shrunk = xp.abs(values) - level[None, :]
+    return xp.sign(values) * xp.where(shrunk > 0, shrunk, xp.zeros_like(shrunk))

@@ -1,0 +1,222 @@
+"""Run stages on a task: one loop for the algorithm and for everything it is compared with."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from scbtheory import population
+from scbtheory.dynamics import reduce
+from scbtheory.errors import InvalidArgument
+from scbtheory.model import Parameters, check
+from scbtheory.task import SCB, _below
+from scbtheory.training._history import Boundary, Divergence, History
+from scbtheory.training._learner import Learner
+
+BOUND = 1e4  # ‖A‖²_μ + ‖V‖²_μ beyond which a run has diverged; at the truth it is below 2
+
+
+def train(
+    task: SCB,
+    stages,
+    *,
+    seed: int = 0,
+    start: Parameters | None = None,
+    max_samples: int | None = None,
+    mu: str = "known",
+    record: float = 1.05,
+    checkpoint=None,
+    progress: bool = False,
+) -> History:
+    r"""Run ``stages`` one after another and return the :class:`History`.
+
+    Parameters
+    ----------
+    stages : a sequence of stages, as :func:`algorithm` or :func:`sgd` return them.
+    seed : names the stream of samples; every method with this seed reads the same samples in the same order.
+    start : parameters to begin with; by default :math:`A = 11^\top/T`, :math:`V = \mu 1^\top`.
+    max_samples : pause before the step that would use more.
+    mu : ``"known"``, or ``"estimated"`` from the tokens of the same samples.
+    record : a row is recorded whenever samples have grown by this factor, and at every boundary.
+    checkpoint : a file to save to at each recorded row and to resume from if it exists. A resumed run ends with
+        the very bits of one that was never interrupted.
+    progress : show a progress bar on the terminal.
+
+    Raises
+    ------
+    InvalidArgument : an option is out of range, or the checkpoint belongs to another run.
+    """
+    stages = tuple(stages)
+    if mu not in ("known", "estimated"):
+        raise InvalidArgument(f"mu is {mu!r}; expected 'known' or 'estimated'")
+    if not record > 1:
+        raise InvalidArgument(f"record is {record!r}; expected a factor above 1")
+    if not stages:
+        raise InvalidArgument("stages is empty; expected at least one, such as those of training.algorithm(task)")
+    for stage in stages:
+        stage.check()
+    start = start or Parameters.initial(task)
+    check(task, start)
+    description = {
+        "task": _fingerprint(task, start), "seed": _below("seed", seed, 2**64), "mu": mu, "record": record,
+        "dtype": str(task.backend.dtype).rpartition(".")[2].rstrip("'>"), "stages": [_describe(s) for s in stages],
+    }  # fmt: skip
+    if checkpoint is not None and Path(checkpoint).exists():
+        history = History.load(checkpoint)
+        learner = _restore(task, history, description)
+    else:
+        learner = Learner(task, seed, start, task.mu)
+        if mu == "estimated":
+            xp, N = task.backend.xp, task.vocab_size
+            learner.counts = xp.zeros((N,), dtype=xp.int64, device=task.backend.device)
+            learner.mu = xp.full((N,), 1 / N, dtype=task.backend.dtype, device=task.backend.device)
+        history = History(tuple(s.name for s in stages), theta=start, description=description)
+        history.state = {"stage": 0, "steps": 0, "step": 0, "next": 0.0, "begun": 0, "provisional": 0}
+    with _bar(progress, max_samples) as show:
+        _loop(stages, learner, history, max_samples, record, checkpoint, show)
+    return history
+
+
+def _loop(stages, learner, history, max_samples, record, checkpoint, show):
+    """Step until the last stage ends, the samples are used up, or the parameters leave every bound."""
+    at = history.state
+    if history.status != "paused":
+        return
+    if at["provisional"]:  # a row that only the pause made: an uninterrupted run would not have it
+        history.rows.pop()
+    if not history.rows:
+        _row(history, learner)
+    while at["stage"] < len(stages):
+        stage = stages[at["stage"]]
+        if max_samples is not None and learner.samples + getattr(stage, "batch_size", 0) > max_samples:
+            break
+        if not at["begun"]:
+            stage.begin(learner)
+            at["begun"] = 1
+        before = learner.theta
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            stage.step(learner)
+            size = _size(learner)
+        at["steps"], at["step"] = at["steps"] + 1, at["step"] + 1
+        if not size <= BOUND:  # also when it is not a number
+            size = size if size == size else np.inf
+            history.divergence = Divergence(stage.name, learner.samples, at["step"], size)
+            history.status, learner.theta = "diverged", before
+            break
+        reason = stage.verdict(learner, at["steps"])
+        if reason is not None:
+            stage.end(learner)
+            history.boundaries.append(Boundary(stage.name, learner.samples, at["step"], reason))
+            at.update(stage=at["stage"] + 1, steps=0, begun=0)
+        if reason is not None or learner.samples >= at["next"]:
+            at["next"] = record * learner.samples
+            _row(history, learner, stages.index(stage))
+            if checkpoint is not None:
+                _keep(history, learner)
+                history.save(checkpoint)
+            show(stage.name, learner.samples, history.rows[-1])
+    else:
+        history.status = "finished"
+    last = min(at["stage"], len(stages) - 1)
+    at["provisional"] = int(history.rows[-1][1] != at["step"] and history.status == "paused")
+    if at["provisional"]:
+        _row(history, learner, last)
+    _keep(history, learner)
+    if checkpoint is not None:
+        history.save(checkpoint)
+
+
+def _row(history, learner, stage=0):
+    """Record where the learner is: the only place that looks at the truth."""
+    task, theta = learner.task, learner.theta
+    away = theta - Parameters.truth(task)
+    place = reduce(task, theta)
+    distances = task.inner(away.A, away.A), task.inner(away.V, away.V)
+    loss = population.loss(task, theta)
+    history.rows.append((learner.samples, history.state["step"], stage, *place, *distances, loss))
+
+
+def _size(learner) -> float:
+    return sum(
+        float(learner.xp.sum(learner.xp.sum(x * x, axis=0) * learner.mu)) for x in (learner.theta.A, learner.theta.V)
+    )
+
+
+def _keep(history, learner):
+    """Copy into the history what resuming needs."""
+    history.theta = learner.theta
+    at = {k: v for k, v in history.state.items() if not k.startswith(("learner/", "memory/"))}
+    at["learner/samples"], at["learner/mu"] = learner.samples, learner.mu
+    if learner.counts is not None:
+        at["learner/counts"] = learner.counts
+    history.state.clear()
+    history.state.update(at | {f"memory/{k}": v for k, v in learner.memory.items()})
+
+
+def _restore(task, history, description) -> Learner:
+    """The learner that a saved history belongs to."""
+    for name, value in description.items():
+        if history.description[name] != value:
+            raise InvalidArgument(
+                f"the checkpoint belongs to another run: its {name} is {history.description[name]!r}, "
+                f"this run's {value!r}"
+            )
+    backend = task.backend
+
+    def array(values):
+        kinds = {"b": backend.xp.bool, "i": backend.xp.int64, "f": backend.dtype}
+        return backend.asarray(values, kinds[values.dtype.kind])
+
+    history.theta = Parameters(array(history.theta.A), array(history.theta.V))
+    state = {k: array(v) if hasattr(v, "shape") else v for k, v in history.state.items()}
+    history.state = state
+    learner = Learner(task, description["seed"], history.theta, state["learner/mu"], state.get("learner/counts"))
+    learner.samples = state["learner/samples"]
+    learner.memory = {k.removeprefix("memory/"): v for k, v in state.items() if k.startswith("memory/")}
+    return learner
+
+
+def _describe(stage) -> dict:
+    return {"stage": type(stage).__name__} | asdict(stage)
+
+
+def _fingerprint(task, start) -> str:
+    digest = hashlib.sha256()
+    for matrix in (task._host_P, task._host_Q, *(task.backend.to_numpy(x) for x in (start.A, start.V))):
+        digest.update(np.ascontiguousarray(matrix).tobytes() + str(matrix.shape).encode())
+    return digest.hexdigest()[:16]
+
+
+def _bar(progress, total):
+    """A context that yields ``show(stage, samples, row)``."""
+    if not progress:
+        return nullcontext(lambda *_: None)
+    return _Bar(total)
+
+
+class _Bar:
+    """A progress bar in samples, with the stage and both distances."""
+
+    def __init__(self, total):
+        self.total = total
+
+    def __enter__(self):
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self.bar.start()
+        self.id = self.bar.add_task("training", total=self.total)
+        return self.show
+
+    def show(self, stage, samples, row):
+        text = f"{stage}: {samples} samples, ‖A-Q‖² {row[6]:.2g}, ‖V-P‖² {row[7]:.2g}"
+        self.bar.update(self.id, completed=samples, description=text)
+
+    def __exit__(self, *_):
+        self.bar.stop()

@@ -1,0 +1,314 @@
+r"""Transfer from a pretrained :math:`\hat P`: constructions, the three-number flow, another stationary law (T1 to T4).
+
+Finetuning starts at :math:`V = \mu1^\top + \theta\hat P'`, :math:`A = 11^\top/T`, with
+:math:`\hat P' = \hat P(I - \mu1^\top)`.
+What matters of :math:`\hat P` are two numbers: :math:`K_{\hat P} = \|\hat P'\|_\mu^2` and the correlation
+:math:`K_\times = \langle\hat P', P'\rangle_\mu`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.integrate import solve_ivp
+from scipy.optimize import linprog
+
+from scbtheory.dynamics import System, matrix_flow, reduce
+from scbtheory.errors import InvalidArgument, NotADistribution, ShapeMismatch
+from scbtheory.model import Parameters, minibatch_gradient
+from scbtheory.population import projected_gradient
+from scbtheory.task import SCB
+
+TOLERANCE = 1e-12
+PARTS = 50  # batches that a measured variance is averaged over
+
+
+class Correlations(NamedTuple):
+    r""":math:`K_{\hat P} = \|\hat P'\|_\mu^2` and :math:`K_\times = \langle\hat P', P'\rangle_\mu`."""
+
+    K_hat: float
+    K_cross: float
+
+
+def correlations(task: SCB, P_hat) -> Correlations:
+    r"""Measure a pretrained :math:`\hat P`; its stationary law need not be :math:`\mu` (see :func:`centred`)."""
+    hat, own = centred(task, P_hat), task.P - task.mu[:, None]
+    return Correlations(task.inner(hat, hat), task.inner(hat, own))
+
+
+def centred(task: SCB, P_hat):
+    r""":math:`\hat P' = \hat P(I - \mu1^\top) = \hat P - (\hat P\mu)1^\top`, (N, N)."""
+    host = task.backend.to_numpy(P_hat) if not isinstance(P_hat, list) else np.asarray(P_hat)
+    N = task.vocab_size
+    if host.shape != (N, N):
+        raise ShapeMismatch(f"P_hat has shape {host.shape}; this task expects {(N, N)}")
+    if not (np.all(np.isfinite(host)) and host.min() >= -1e-9 and np.abs(host.sum(axis=0) - 1).max() < 1e-6):
+        raise NotADistribution("P_hat has a column that is not a distribution; its columns must be, as those of P")
+    P_hat = task.backend.asarray(host)
+    return P_hat - (P_hat @ task.mu)[:, None]
+
+
+def start(task: SCB, P_hat, theta: float = 1.0) -> Parameters:
+    r"""The start of finetuning: :math:`A = 11^\top/T`, :math:`V = \mu1^\top + \theta\hat P'`.
+
+    V satisfies :math:`1^\top V = 1^\top` and :math:`V\mu = \mu` whatever the stationary law of :math:`\hat P`.
+    """
+    scratch = Parameters.initial(task)
+    return Parameters(scratch.A, scratch.V + centred(task, P_hat) * float(theta))
+
+
+# --- constructions -------------------------------------------------------------------------------
+
+
+def correlation_range(task: SCB) -> tuple[float, float]:
+    r"""The least and the largest :math:`K_\times` of any column-stochastic :math:`\hat P` with :math:`\hat P\mu=\mu`.
+
+    :math:`\hat P D` ranges over the couplings of :math:`\mu` with itself, and :math:`K_\times` is linear in it:
+    two linear programs.
+    """
+    return tuple(float(_host_correlation(task, extreme)) for extreme in _extremes(task))
+
+
+def _host_correlation(task, P_hat):
+    prime = task._host_P - task._host_mu[:, None]
+    return ((P_hat - task._host_mu[:, None]) * prime).sum(axis=0) @ task._host_mu
+
+
+def _extremes(task):
+    """The couplings with the least and the largest correlation, as transition matrices (host)."""
+    N, mu = task.vocab_size, task._host_mu
+    rows = np.vstack([np.kron(np.eye(N), np.ones(N)), np.kron(np.ones(N), np.eye(N))])  # sums over each margin
+    objective = (task._host_P - mu[:, None]).ravel()
+    found = []
+    for sign in (1, -1):
+        solution = linprog(sign * objective, A_eq=rows, b_eq=np.concatenate([mu, mu]), bounds=(0, None))
+        found.append(np.clip(solution.x.reshape(N, N), 0, None) / mu[None, :])
+    return found
+
+
+def pretrained(task: SCB, K_cross: float, *, spread: float = 0.9, seed: int = 0):
+    r"""A :math:`\hat P` with :math:`\hat P\mu=\mu` and exactly the correlation :math:`K_\times` with the task, (N, N).
+
+    :math:`\hat P = \mu1^\top + B + \rho R`. B lies along P' where that stays non-negative, else on the segment
+    to the extreme coupling of :func:`correlation_range`; R is a random direction with :math:`R\mu = 0`,
+    :math:`1^\top R = 0`, :math:`\langle R, P'\rangle_\mu = 0`; :math:`\rho` is ``spread`` times the largest that keeps
+    :math:`\hat P\ge0`.
+
+    Raises
+    ------
+    InvalidArgument : no :math:`\hat P` has this correlation; the message gives the range of those that exist.
+        Or ``spread`` is not in [0, 1]. Or N = 2 and K_cross = 0: then only :math:`\mu1^\top` is left.
+    """
+    if not 0 <= spread <= 1:
+        raise InvalidArgument(f"spread is {spread!r}; expected a number from 0 to 1")
+    N, mu, K_P = task.vocab_size, task._host_mu, task.K_P
+    low, high = correlation_range(task)
+    if not low * (1 + 1e-9) <= K_cross <= high * (1 + 1e-9):
+        raise InvalidArgument(
+            f"K_cross is {K_cross!r}; for this task a P_hat with the same stationary distribution has K_cross "
+            f"from {low:.6g} to {high:.6g} (K_P is {K_P:.6g})"
+        )
+    flat, prime = np.outer(mu, np.ones(N)), task._host_P - mu[:, None]
+    base = flat + K_cross / K_P * prime
+    if base.min() < 0:
+        extreme = _extremes(task)[int(K_cross > 0)]
+        base = flat + K_cross / _host_correlation(task, extreme) * (extreme - flat)
+    base = np.clip(base, 0, None)
+    direction = _orthogonal(task, seed) if N > 2 else np.zeros((N, N))
+    if N == 2 and K_cross == 0:
+        raise InvalidArgument("K_cross is 0 and N is 2: every P_hat with this stationary law is a multiple of P's")
+    P_hat = base + spread * _room(base, direction) * direction
+    P_hat = np.clip(P_hat, 0, None)
+    return task.backend.asarray(P_hat / P_hat.sum(axis=0))
+
+
+def _orthogonal(task, seed):
+    """A random direction R with ``1'R = 0``, ``R mu = 0`` and no correlation with P' (host)."""
+    N, mu = task.vocab_size, task._host_mu
+    prime = task._host_P - mu[:, None]
+    R = np.random.Generator(np.random.Philox(seed)).standard_normal((N, N))
+    R = R - R.mean(axis=0)
+    R = R - np.outer(R @ mu, np.ones(N))
+    return R - prime * (((R * prime).sum(axis=0) @ mu) / task.K_P)
+
+
+def _room(base, direction):
+    """The largest multiple of ``direction`` that leaves ``base`` non-negative."""
+    down = direction < -1e-15
+    return float(np.min(base[down] / -direction[down])) if down.any() else 0.0
+
+
+# --- three numbers: T1 ---------------------------------------------------------------------------
+
+
+class TransferSystem(NamedTuple):
+    r"""The constants of T1; ``system`` holds K_P, K_Q, T and the step sizes."""
+
+    system: System
+    K_hat: float
+    K_cross: float
+
+
+def _system(K_hat, K_cross, system) -> TransferSystem:
+    s = System(**system)
+    if not K_hat >= 0 or K_cross**2 > K_hat * s.K_P * (1 + 1e-9):
+        raise InvalidArgument(
+            f"K_hat is {K_hat!r} and K_cross {K_cross!r} at K_P {s.K_P:g}; "
+            "expected K_cross² ≤ K_hat K_P, by Cauchy-Schwarz"
+        )
+    return TransferSystem(s, float(K_hat), float(K_cross))
+
+
+def velocity(alpha, beta, gamma, *, K_hat, K_cross, **system):
+    r"""T1: the velocities of :math:`V = \mu1^\top + \beta P' + \gamma\hat P'`, :math:`A = 11^\top/T + \alpha Q'`.
+
+    :math:`\dot\alpha = \eta_A[(\beta K_P + \gamma K_\times) - (\beta^2K_P + 2\beta\gamma K_\times
+    + \gamma^2K_{\hat P})\alpha]`, :math:`\dot\beta = \eta_V[(1/T + \alpha K_Q) - (1/T + \alpha^2K_Q)\beta]`,
+    :math:`\dot\gamma = -\eta_V(1/T + \alpha^2K_Q)\gamma`.
+    """
+    return _velocity(_system(K_hat, K_cross, system), alpha, beta, gamma)
+
+
+def _velocity(c, alpha, beta, gamma):
+    s = c.system
+    eta_A, eta_V = s.p / s.K_P, s.q / s.K_Q
+    overlap = beta * s.K_P + gamma * c.K_cross
+    power = beta**2 * s.K_P + 2 * beta * gamma * c.K_cross + gamma**2 * c.K_hat
+    norm = 1 / s.T + alpha**2 * s.K_Q
+    return eta_A * (overlap - power * alpha), eta_V * (1 / s.T + alpha * s.K_Q - norm * beta), -eta_V * norm * gamma
+
+
+def flow(*, t, K_hat, K_cross, theta: float = 1.0, **system):
+    r"""Integrate T1 from :math:`(\alpha,\beta,\gamma) = (0, 0, \theta)`; the three at times t, in :math:`1/\eta`."""
+    c = _system(K_hat, K_cross, system)
+    moments, where = np.unique(np.append(np.asarray(t, dtype=float), 0.0), return_inverse=True)
+    if not (np.all(np.isfinite(moments)) and moments[0] >= 0):
+        raise InvalidArgument(
+            f"t has entries between {moments[0]:g} and {moments[-1]:g}; times are finite and from 0 on"
+        )
+    begin = (0.0, 0.0, float(theta))
+    if len(moments) == 1:
+        return tuple(np.full(np.shape(t), x) for x in begin)
+    solution = _integrate(c, begin, moments[-1], t_eval=moments)
+    return tuple(np.reshape(y[where[:-1]], np.shape(t)) for y in solution.y)
+
+
+def time_to(level: float, *, K_hat, K_cross, theta: float = 1.0, longest: float = 1e6, **system) -> float:
+    r"""The first time, in :math:`1/\eta`, at which :math:`|\alpha|` reaches ``level``; infinite past ``longest``."""
+    c = _system(K_hat, K_cross, system)
+
+    def arrived(_, y):
+        return abs(y[0]) - level
+
+    arrived.terminal = True
+    solution = _integrate(c, (0.0, 0.0, float(theta)), longest, events=arrived)
+    return float(solution.t_events[0][0]) if len(solution.t_events[0]) else np.inf
+
+
+def _integrate(c, begin, end, **options):
+    s = c.system
+    solution = solve_ivp(
+        lambda _, y: _velocity(c, *y), (0.0, end), begin, method="LSODA",
+        rtol=TOLERANCE, atol=TOLERANCE * min(s.d, s.d / s.q), **options,
+    )  # fmt: skip
+    if not solution.success:
+        raise InvalidArgument(f"the transfer flow could not be integrated: {solution.message}")
+    return solution
+
+
+def lift(task: SCB, P_hat, alpha: float, beta: float, gamma: float) -> Parameters:
+    r"""T1's space: :math:`V = \mu1^\top + \beta P' + \gamma\hat P'`, :math:`A = 11^\top/T + \alpha Q'`."""
+    scratch = Parameters.initial(task)
+    V = scratch.V + beta * (task.P - scratch.V) + gamma * centred(task, P_hat)
+    return Parameters(scratch.A + alpha * (task.Q - scratch.A), V)
+
+
+# --- another stationary law ----------------------------------------------------------------------
+
+
+def shifted(task: SCB, P_hat, amount: float, *, seed: int = 0):
+    r"""Another stationary law: :math:`(1-\epsilon)\hat P + \epsilon\,\nu1^\top`, with :math:`\nu` random.
+
+    :math:`\hat P'` and with it :math:`K_\times` are only multiplied by :math:`1-\epsilon`: the effect of the law can
+    be seen alone.
+    """
+    if not 0 <= amount < 1:
+        raise InvalidArgument(f"amount is {amount!r}; expected a number from 0 to below 1")
+    nu = np.random.Generator(np.random.Philox(seed)).dirichlet(np.ones(task.vocab_size))
+    return (1 - amount) * P_hat + amount * task.backend.asarray(np.outer(nu, np.ones(task.vocab_size)))
+
+
+def uncentred_start(task: SCB, P_hat) -> Parameters:
+    r"""Finetuning that takes :math:`\hat P` as it is: :math:`V = \hat P`, with :math:`V\mu \ne \mu` for another law."""
+    centred(task, P_hat)  # the checks
+    return Parameters(Parameters.initial(task).A, task.backend.asarray(task.backend.to_numpy(P_hat)))
+
+
+class OtherLaw(NamedTuple):
+    """One row of :func:`other_law`: what a shift of the stationary law costs."""
+
+    amount: float
+    offset: float
+    K_cross: float
+    predicted: float
+    measured: float
+    time_centred: float
+    time_uncentred: float
+
+
+def noise_factor(task: SCB, V) -> float:
+    r"""By how much :math:`V\mu\ne\mu` multiplies the variance of :math:`\hat G_a` at uniform attention, for large T.
+
+    :math:`1 + \delta^\top V'CV'^\top\delta/\mathrm{tr}(V'CV'^\top C)` with :math:`\delta = V\mu - \mu` and
+    :math:`V' = V(I - \mu1^\top)`: the residual has second moment :math:`C + \delta\delta^\top` instead of C.
+    """
+    xp, delta = task.backend.xp, V @ task.mu - task.mu
+    prime = V - (V @ task.mu)[:, None]
+    spread = prime @ task.C @ prime.T
+    return 1 + float(xp.sum(delta * (spread @ delta)) / xp.sum(spread * task.C))
+
+
+def other_law(task: SCB, P_hat, amounts, *, samples: int = 50_000, level: float = 0.5, seed: int = 0):
+    r"""A numerical study of finetuning from another stationary law, which the paper's abstract leaves open.
+
+    For each amount of :func:`shifted`: the offset :math:`\|\hat P\mu-\mu\|`, :math:`K_\times`, the factor by which
+    taking :math:`\hat P` uncentred multiplies the variance of the first attention gradient (:func:`noise_factor`, and
+    measured), and the times at which the **full matrix flow** reaches :math:`\alpha` = ``level`` from either start. G_V
+    and G_a only see :math:`V(I-\mu1^\top)`, so the two times are the same: the law costs variance, not time.
+    """
+    rows = []
+    batches = [task.sample(max(1, samples // PARTS), seed=seed, step=step) for step in range(PARTS)]
+    for amount in amounts:
+        hat = shifted(task, P_hat, amount, seed=seed)
+        starts = start(task, hat), uncentred_start(task, hat)
+        variances = [_variance(task, s, batches) for s in starts]
+        offset = hat @ task.mu - task.mu
+        rows.append(
+            OtherLaw(
+                float(amount),
+                float(task.backend.xp.sum(offset * offset)) ** 0.5,
+                correlations(task, hat).K_cross,
+                noise_factor(task, hat),
+                variances[1] / variances[0],
+                *(_matrix_time(task, s, level) for s in starts),
+            )
+        )
+    return rows
+
+
+def _variance(task, theta, batches) -> float:
+    """The sum over batches of the squared distance of the attention gradient from the exact one."""
+    exact = projected_gradient(task, theta).A
+    errors = [minibatch_gradient(task, theta, batch, projected=True).A - exact for batch in batches]
+    return float(sum(task.backend.xp.sum(error * error) for error in errors))
+
+
+def _matrix_time(task, theta, level, longest=60.0, points=601):
+    moments = np.linspace(0.0, longest, points)
+    path = [reduce(task, p).alpha for p in matrix_flow(task, theta, moments, balanced=True)]
+    reached = np.flatnonzero(np.array(path) >= level)
+    if not len(reached):
+        return np.inf
+    n = int(reached[0])
+    return float(np.interp(level, path[n - 1 : n + 1], moments[n - 1 : n + 1])) if n else 0.0

@@ -1,0 +1,457 @@
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+from scipy.special import ndtr
+from scipy.stats import binom
+
+import scbtheory as scb
+from scbtheory import noise
+from scbtheory.errors import InvalidArgument, MixedBackends, ShapeMismatch
+
+SMALL = pytest.mark.parametrize(("N", "T"), [(2, 2), (2, 3), (3, 2), (3, 3)])
+ON_SET = pytest.mark.parametrize("admissible", [False, True])
+
+
+def setting(N, T, backend="numpy", *, admissible=False, seed=5):
+    task = scb.SCB.random(N, T, min(2, T), seed=seed, backend=backend)
+    return task, scb.Parameters.random(task, seed=seed + 1, admissible=admissible)
+
+
+def host(task, *arrays):
+    return [task.backend.to_numpy(x).astype(float) for x in arrays]
+
+
+def enumerate_samples(task):
+    """Yield (X, k, o, probability) of every context, trigger and output."""
+    P, Q, mu = host(task, task.P, task.Q, task.mu)
+    N, T = task.vocab_size, task.context_length
+    for x in itertools.product(range(N), repeat=T):
+        X = np.eye(N)[:, list(x)]
+        for k in range(N):
+            law = P @ X @ Q[:, k]
+            for o in range(N):
+                yield X, k, o, mu[list(x)].prod() * mu[k] * law[o]
+
+
+def enumerated_value_gradients(task, theta, centred):
+    """Second moment given each trigger and the mean of one sample's value gradient, by definition."""
+    A, V, mu = host(task, theta.A, theta.V, task.mu)
+    second, mean = np.zeros(task.vocab_size), 0
+    for X, k, o, p in enumerate_samples(task):
+        z = X @ A[:, k]
+        gradient = np.outer(V @ z - np.eye(task.vocab_size)[o], z - mu * centred) / mu
+        second[k] += p * ((gradient**2) @ mu).sum() / mu[k]
+        mean = mean + p * gradient
+    return second, mean
+
+
+def enumerated_attention_variance(task, theta):
+    A, V, mu = host(task, theta.A, theta.V, task.mu)
+    second, mean = np.zeros(A.shape), np.zeros(A.shape)
+    for X, k, o, p in enumerate_samples(task):
+        h = (V @ X).T @ (V @ X @ A[:, k] - np.eye(task.vocab_size)[o])
+        h = (h - h.mean()) / mu[k]
+        second[:, k] += p * h**2
+        mean[:, k] += p * h
+    return second - mean**2, mean
+
+
+# ---------------------------------------------------------------- N1 and N2: the value gradient
+
+
+@SMALL
+@ON_SET
+@pytest.mark.parametrize("centred", [True, False])
+def test_N1_the_second_moment_is_the_sum_over_every_sample(backend, agree, N, T, admissible, centred):
+    task, theta = setting(N, T, backend, admissible=admissible)
+    second, _ = enumerated_value_gradients(task, theta, centred)
+    agree(backend, noise.value_gradient_second_moment(task, theta, centred=centred, by_trigger=True), second)
+    average = float(host(task, task.mu)[0] @ second)
+    agree(backend, noise.value_gradient_second_moment(task, theta, centred=centred), average)
+
+
+@SMALL
+@ON_SET
+@pytest.mark.parametrize("centred", [True, False])
+def test_N2_the_noise_scale_is_trace_over_mean(N, T, admissible, centred):
+    task, theta = setting(N, T, admissible=admissible)
+    second, mean = enumerated_value_gradients(task, theta, centred)
+    signal = (mean**2 @ task.mu).sum()
+    expected = (task.mu @ second - signal) / signal
+    assert noise.noise_scale(task, theta, centred=centred) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("T", [5, 100, 10_000])
+def test_N2_at_the_start_the_noise_scale_is_linear_in_T_and_its_remainder_is_known(T):
+    task = scb.SCB.random(4, T, 2, seed=1)
+    start, mu = scb.Parameters.initial(task), task.mu
+    flat = 1 - mu @ mu
+    skew = sum((1 - mu[n]) * mu @ task.P @ (np.eye(4)[n] - mu) for n in range(4))
+    centred = (flat * 3 * T - 2 * skew) / task.K_P - 1
+    assert noise.noise_scale(task, start) == pytest.approx(centred, rel=1e-9)
+    assert noise.noise_scale(task, start, centred=False) == pytest.approx(centred + flat * T**2 / task.K_P, rel=1e-9)
+
+
+def grown(T, alpha, beta):
+    """The same P and the same two positions, in a context of length T."""
+    base = scb.SCB.random(3, 2, 2, seed=2)
+    task = scb.SCB(base.P, np.concatenate([base.Q, np.zeros((T - 2, 3))]))
+    return task, noise.plane(task, alpha, beta)
+
+
+def test_N2_in_stage_two_the_noise_scale_tends_to_a_constant():
+    scales = [noise.noise_scale(*grown(T, 0.6, 0.7)) for T in (10**3, 10**4, 10**5)]
+    assert scales[1] == pytest.approx(scales[2], rel=1e-3)
+    assert abs(scales[2] - scales[1]) < 0.2 * abs(scales[1] - scales[0])
+
+
+def test_N2_on_the_creep_the_signal_is_of_order_one_over_T_and_the_noise_scale_grows_like_its_square():
+    scales = [noise.noise_scale(*grown(T, 1.25, 0.8)) for T in (10**3, 10**4)]
+    assert scales[1] / scales[0] == pytest.approx(100, rel=0.05)
+
+
+def test_the_noise_scale_is_infinite_where_only_the_mean_vanishes(backend):
+    task = scb.SCB.random(3, 20, 2, seed=3, backend=backend)
+    assert noise.noise_scale(task, scb.Parameters.truth(task)) == np.inf
+    assert noise.attention_noise_scale(task, scb.Parameters.truth(task)) == np.inf
+
+
+def test_the_noise_scale_is_zero_where_the_noise_vanishes_too(backend):
+    cycle, first = np.roll(np.eye(3), 1, axis=0), np.eye(5)[:, [0, 3, 3]]
+    task = scb.SCB(cycle, first, backend=backend)  # a deterministic task: no residual at the truth
+    assert noise.noise_scale(task, scb.Parameters.truth(task)) == 0
+    assert noise.attention_noise_scale(task, scb.Parameters.truth(task)) == 0
+    assert noise.attention_noise_scale(task, scb.Parameters.initial(task)) == 0
+
+
+# ---------------------------------------------------------------- N3: the attention gradient
+
+
+@SMALL
+@ON_SET
+def test_N3_the_exact_variance_is_the_sum_over_every_sample(backend, agree, N, T, admissible):
+    task, theta = setting(N, T, backend, admissible=admissible)
+    variance, mean = enumerated_attention_variance(task, theta)
+    agree(backend, noise.attention_noise_variance(task, theta, exact=True), variance)
+    agree(backend, noise.attention_signal(task, theta), -mean)
+
+
+def test_N3_off_the_support_the_exact_variance_tends_to_sigma_squared():
+    gaps = []
+    for T in (100, 1000):
+        task, theta = grown(T, 0.6, 0.7)
+        exact = noise.attention_noise_variance(task, theta, exact=True)[2:]
+        gaps.append(np.abs(exact / noise.attention_noise_variance(task, theta) - 1).max())
+    assert gaps[1] < 0.01
+    assert gaps[0] / gaps[1] == pytest.approx(10, rel=0.05)
+
+
+def test_N3_sigma_squared_is_its_formula():
+    task, theta = grown(40, 0.6, 0.7)
+    C, change, k = task.C, task.P - task.mu[:, None], 1
+    V, a, q = 0.7 * change, theta.A[:, k], task.Q[:, k]
+    R = a @ a * V @ C @ V.T - a @ q * (V @ C @ change.T + change @ C @ V.T) + C
+    expected = 0.7**2 * np.trace(change @ np.diag(task.mu) @ change.T @ R) / task.mu[k]
+    assert noise.attention_noise_variance(task, theta)[k] == pytest.approx(expected, rel=1e-12)
+
+
+def test_N3_near_the_start_the_ratio_depends_on_neither_T_nor_beta():
+    for T, beta in ((10**3, 1e-3), (10**5, 1e-3), (10**5, 1e-5)):
+        task, theta = grown(T, 1e-6, beta)
+        expected = task.Q[:2] * np.sqrt(50 * task.mu / noise.sign_noise(task))
+        np.testing.assert_allclose(noise.attention_snr(task, theta, batch_size=50)[:2], expected, rtol=5e-3)
+
+
+def test_N3_the_noise_summed_over_coordinates_grows_like_T():
+    scales = [noise.attention_noise_scale(*grown(T, 0.6, 0.7)) for T in (10**3, 10**4)]
+    assert scales[1] / scales[0] == pytest.approx(10, rel=0.02)
+
+
+def test_the_ratio_refuses_a_value_matrix_without_noise():
+    task = scb.SCB.random(3, 20, 2, seed=3)
+    with pytest.raises(InvalidArgument, match="no noise"):
+        noise.attention_snr(task, scb.Parameters.initial(task))
+
+
+# ---------------------------------------------------------------- N4: thresholding
+
+
+def test_N4_the_threshold_is_its_formula_for_each_trigger(backend, agree):
+    task = scb.SCB.random(3, 200, 2, seed=4, backend=backend)
+    theta = noise.plane(task, 0.5, 0.5)
+    (variance,) = host(task, noise.attention_noise_variance(task, theta))
+    expected = 0.4 * np.sqrt(variance) * np.sqrt(2 * np.log(600) / 500)
+    agree(backend, noise.threshold(task, theta, batch_size=500, c=0.4), expected)
+
+
+def test_N4_the_step_soft_thresholds_the_deviation_and_recentres_it(backend, agree):
+    task, theta = setting(3, 9, backend)
+    A, G = host(task, theta.A, scb.population.gradient(task, theta).A)
+    cut = np.array([0.0, 0.1, 10.0])
+    found = noise.proximal_step(
+        task, theta.A, task.backend.asarray(G), step_size=0.5, threshold=task.backend.asarray(cut)
+    )
+    moved = A - 0.5 * G - 1 / 9
+    kept = np.where(np.abs(moved) > 0.5 * cut, moved - 0.5 * cut * np.sign(moved), 0)
+    agree(backend, found, kept - kept.mean(axis=0) + 1 / 9)
+    np.testing.assert_allclose(host(task, found)[0].sum(axis=0), 1, rtol=1e-5)
+    np.testing.assert_allclose(host(task, found)[0][:, 2], 1 / 9, rtol=1e-6)
+
+
+def test_N4_the_noise_level_can_be_read_off_one_step(backend):
+    task = scb.SCB.random(3, 800, 2, seed=4, backend=backend)
+    theta = noise.plane(task, 0.5, 0.5)
+    step = scb.model.minibatch_gradient(task, theta, task.sample(2000, seed=1), projected=True).A
+    found, variance = host(task, noise.measured_noise(task, step), noise.attention_noise_variance(task, theta))
+    np.testing.assert_allclose(found, np.sqrt(variance / 2000), rtol=0.12)
+
+
+def test_measured_noise_is_exact_on_two_and_on_three_values():
+    task = scb.SCB.random(2, 3, 2, seed=0)
+    level = noise.measured_noise(task, np.array([[1.0, 0.0], [2.0, 0.0], [9.0, 5.0]]))
+    np.testing.assert_allclose(level, [1 / 0.6744897501960817, 0])
+    task = scb.SCB.random(2, 2, 2, seed=0)
+    np.testing.assert_allclose(
+        noise.measured_noise(task, np.array([[1.0, 0.0], [2.0, 0.0]]))[0] * 0.6744897501960817, 0.5
+    )
+
+
+def test_N4_at_the_batch_it_asks_for_one_step_recovers_the_support_and_nothing_else():
+    task = scb.SCB.random(3, 1000, 2, seed=4)
+    theta = noise.plane(task, 0.5, 0.5)
+    batch_size = int(np.ceil(noise.support_batch(task, 0.5, 0.5, c=1.2).max()))
+    lost, spurious = 0, 0
+    for step in range(20):
+        batch = task.sample(batch_size, seed=2, step=step)
+        gradient = scb.model.minibatch_gradient(task, theta, batch, projected=True).A
+        kept = -gradient > noise.threshold(task, theta, batch_size=batch_size, c=1.2)
+        lost += (~kept & (task.Q > 0)).sum()
+        spurious += (kept & (task.Q == 0)).sum()
+    assert lost == 0
+    assert spurious <= 3
+
+
+def test_N4_the_batch_grows_like_log_T_and_without_a_threshold_like_T():
+    small, large = grown(10**3, 0.5, 0.5)[0], grown(10**6, 0.5, 0.5)[0]
+    ratio = noise.support_batch(large, 0.5, 0.5) / noise.support_batch(small, 0.5, 0.5)
+    np.testing.assert_allclose(ratio, np.log(3e6) / np.log(3e3), rtol=0.02)
+    ratio = noise.unthresholded_batch(large, 0.5, 0.5) / noise.unthresholded_batch(small, 0.5, 0.5)
+    np.testing.assert_allclose(ratio, 1e3, rtol=0.02)
+
+
+def test_N4_below_c_of_one_a_power_of_TN_passes():
+    sizes = [scb.SCB.random(2, T, 2, seed=0) for T in (10**3, 10**5)]
+    for c, power in ((0.4, 0.84), (1.0, 0.0)):
+        counts = [noise.passing(task, c=c) for task in sizes]
+        logs = [np.log(2 * task.context_length) for task in sizes]
+        for count, log in zip(counts, logs, strict=True):
+            assert np.log(count * c * np.sqrt(np.pi * log)) / log == pytest.approx(power, abs=0.05)
+    assert noise.passing(sizes[0], c=1.0) < 1
+
+
+def test_a_threshold_warns_where_a_trigger_is_too_rare_for_gaussian_tails():
+    task = scb.SCB.random(3, 200, 2, seed=4)
+    theta = noise.plane(task, 0.5, 0.5)
+    with pytest.warns(noise.BatchTooSmall, match="rarest trigger"):
+        few = noise.threshold(task, theta, batch_size=10)
+    assert np.isfinite(few).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        noise.threshold(task, theta, batch_size=2000)
+
+
+# ---------------------------------------------------------------- N5: the sign
+
+
+def test_N5_the_probability_is_its_formula():
+    task = scb.SCB.random(3, 200, 2, seed=0)
+    change = task.P - task.mu[:, None]
+    w = np.trace(task.C @ change @ np.diag(task.mu) @ change.T) / task.K_P**2
+    omega = np.sqrt(task.K_P * task.K_Q)
+    assert noise.sign_noise(task) == pytest.approx(w, rel=1e-12)
+    for B in (4, 16, 64):
+        expected = ndtr(np.sqrt(2 * B / (0.1 * omega * w * 200)))
+        assert noise.sign_probability(task, batch_size=B, step_size=0.1) == pytest.approx(expected, rel=1e-12)
+
+
+def test_N5_balanced_steps_replace_eta_omega_by_eta():
+    task = scb.SCB.random(3, 200, 2, seed=0)
+    steps = {"step_size": 0.05 / task.K_Q, "attention_step_size": 0.05 / task.K_P}
+    expected = ndtr(np.sqrt(2 * 8 / (0.05 * noise.sign_noise(task) * 200)))
+    assert noise.sign_probability(task, batch_size=8, **steps) == pytest.approx(expected, rel=1e-12)
+
+
+def test_N5_the_exact_noise_at_the_start_is_the_sum_over_every_sample(backend, agree):
+    task = scb.SCB.random(3, 3, 2, seed=8, backend=backend)
+    theta = scb.Parameters.initial(task)
+    A, V, P, mu = host(task, theta.A, theta.V, task.P, task.mu)
+    change, first, second = P - mu[:, None], 0, 0
+    for X, k, o, p in enumerate_samples(task):
+        z = X @ A[:, k]
+        along = ((np.outer(V @ z - np.eye(3)[o], z - mu) / mu * change) @ mu).sum() / task.K_P
+        first, second = first + p * along, second + p * along**2
+    agree(backend, noise.sign_noise(task, exact=True), 3 * (second - first**2))
+    assert noise.sign_noise(task) != pytest.approx(noise.sign_noise(task, exact=True), rel=1e-3)
+
+
+def test_N5_all_T_collapse_on_one_curve():
+    probabilities = [
+        noise.sign_probability(grown(T, 0, 0)[0], batch_size=T / 20, step_size=0.1) for T in (500, 5000, 50_000)
+    ]
+    np.testing.assert_allclose(probabilities, probabilities[0], rtol=1e-3)
+
+
+def test_N5_the_recursion_has_the_mean_and_spread_of_its_iteration():
+    recursion = noise.SignRecursion(rate=0.03, drift=0.01, variance=0.002)
+    mean = spread = 0.0
+    for _ in range(40):
+        mean, spread = 1.03 * mean + 0.01, 1.03**2 * spread + 0.002
+    assert recursion.mean(40) == pytest.approx(mean, rel=1e-12)
+    assert recursion.spread(40) == pytest.approx(spread, rel=1e-12)
+    assert recursion.probability(40) == pytest.approx(ndtr(mean / np.sqrt(spread)), rel=1e-12)
+    assert recursion.probability(2000) == pytest.approx(recursion.probability(), rel=1e-9)
+
+
+def test_N5_small_steps_and_long_contexts_turn_the_recursion_into_the_limit():
+    task = scb.SCB.random(3, 10_000, 2, seed=0)
+    options = {"batch_size": 2, "step_size": 1e-3}
+    limit = noise.sign_probability(task, **options)
+    assert 0.7 < limit < 0.95
+    assert noise.sign_recursion(task, **options).probability() == pytest.approx(limit, abs=1e-3)
+
+
+def test_N5_training_is_that_of_the_model_run_by_run(backend):
+    task = scb.SCB.random(3, 30, 2, seed=0, backend=backend)
+    (found,) = noise.train_signs(task, runs=1, batch_size=5, step_size=0.1, seed=9)
+    theta = scb.Parameters.initial(task)
+    P, Q, mu = host(task, task.P, task.Q, task.mu)
+    for step in range(1000):
+        batch = task.sample(5, seed=9, step=step)
+        theta = theta - 0.1 * scb.model.minibatch_gradient(task, theta, batch, projected=True)
+        A, V = host(task, theta.A, theta.V)
+        beta = ((V * (P - mu[:, None])) @ mu).sum() / task.K_P
+        alpha = ((A * (Q - 1 / 30)) @ mu).sum() / task.K_Q
+        Y = beta + np.sqrt(task.K_Q / task.K_P) * alpha
+        if abs(Y) >= 0.5:
+            break
+    assert found == pytest.approx(Y, rel=1e-3 if backend.dtype == backend.xp.float32 else 1e-9)
+
+
+def test_N5_runs_are_reproducible_different_and_decided():
+    task = scb.SCB.random(3, 60, 2, seed=0)
+    options = {"runs": 150, "batch_size": 4, "step_size": 0.1}
+    Y = noise.train_signs(task, seed=3, **options)
+    np.testing.assert_array_equal(Y, noise.train_signs(task, seed=3, **options))
+    assert len(np.unique(Y)) == 150
+    assert (np.abs(Y) >= 0.5).all()
+    assert 0 < (Y < 0).mean() < 0.3
+
+
+def test_N5_fails_first_where_the_batch_is_below_eta_root_T_and_the_correction_says_which_way():
+    task = scb.SCB.random(3, 50, 2, seed=0)
+    options = {"batch_size": 1, "step_size": 0.1}
+    with pytest.warns(noise.BatchTooSmall, match="true probability is lower"):
+        limit = noise.sign_probability(task, **options)
+    with pytest.warns(noise.BatchTooSmall):
+        corrected = noise.sign_probability(task, corrected=True, **options)
+    right = int((noise.train_signs(task, runs=1200, seed=5, **options) > 0).sum())
+    assert corrected < limit - 0.05
+    assert binom.cdf(right, 1200, limit) < 1e-9
+    assert binom.cdf(right, 1200, corrected) > 1e-5
+
+
+def test_the_added_variance_scales_as_eta_squared_T_over_B_squared():
+    def added(T, B, eta):
+        return noise.added_variance(grown(T, 0, 0)[0], batch_size=B, step_size=eta)
+
+    assert added(4000, 20, 0.1) == pytest.approx(added(1000, 10, 0.1), rel=2e-3)
+    assert added(1000, 10, 0.2) == pytest.approx(4 * added(1000, 10, 0.1), rel=1e-12)
+
+
+def test_the_wrong_branch_is_a_trap():
+    K_P, K_Q, T = 0.3, 0.5, 100.0
+
+    def flow(_, state):
+        alpha, beta = state
+        return K_P * beta * (1 - alpha * beta), K_Q * alpha * (1 - alpha * beta) + (1 - beta) / T
+
+    path = solve_ivp(flow, (0, 1e6), [-0.05, -0.05], method="LSODA", rtol=1e-9, atol=1e-12, t_eval=[1e3, 1e4, 1e5, 1e6])
+    alpha, beta = path.y
+    assert (beta < 0).all()
+    assert (np.diff(alpha) < 0).all()  # it never turns back
+    np.testing.assert_allclose(alpha * beta, 1, atol=0.02)
+    assert alpha[-1] < -5
+
+
+# ---------------------------------------------------------------- bad input
+
+TASK = scb.SCB.random(3, 20, 2, seed=0)
+THETA = noise.plane(TASK, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("bad", [0, -1, np.nan, np.inf, "many", None, True])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: noise.threshold(TASK, THETA, batch_size=x),
+        lambda x: noise.threshold(TASK, THETA, batch_size=100, c=x),
+        lambda x: noise.passing(TASK, c=x),
+        lambda x: noise.proximal_step(TASK, THETA.A, THETA.A, step_size=x, threshold=0.1),
+        lambda x: noise.support_batch(TASK, 0.5, 0.5, c=x),
+        lambda x: noise.attention_snr(TASK, THETA, batch_size=x),
+        lambda x: noise.sign_probability(TASK, batch_size=x, step_size=0.1),
+        lambda x: noise.sign_probability(TASK, batch_size=10, step_size=x),
+        lambda x: noise.added_variance(TASK, batch_size=x, step_size=0.1),
+        lambda x: noise.sign_recursion(TASK, batch_size=x, step_size=0.1),
+        lambda x: noise.train_signs(TASK, runs=x, batch_size=4, step_size=0.1, seed=0),
+        lambda x: noise.train_signs(TASK, runs=4, batch_size=4, step_size=0.1, seed=0, reach=x),
+    ],
+)
+def test_a_number_out_of_range_is_refused_with_what_came_in(call, bad):
+    with pytest.raises(InvalidArgument) as caught:
+        call(bad)
+    assert repr(bad) in str(caught.value) or str(bad) in str(caught.value)
+
+
+@pytest.mark.parametrize("function", [noise.support_batch, noise.unthresholded_batch])
+def test_a_batch_is_refused_where_there_is_no_signal(function):
+    for alpha, beta in ((0.5, 0.0), (2.0, 0.5)):
+        with pytest.raises(InvalidArgument, match="vanishes"):
+            function(TASK, alpha, beta)
+    for alpha in (np.nan, np.inf, "half"):
+        with pytest.raises(InvalidArgument, match="alpha"):
+            function(TASK, alpha, 0.5)
+
+
+def test_an_entry_of_Q_below_uniform_is_refused():
+    Q = np.full((4, 2), [[0.4], [0.3], [0.2], [0.1]])
+    with pytest.raises(InvalidArgument, match="between 0 and 1/T"):
+        noise.support_batch(scb.SCB(TASK.P[:2, :2] / TASK.P[:2, :2].sum(axis=0), Q), 0.5, 0.5)
+
+
+def test_a_task_without_correlation_is_refused():
+    flat = scb.SCB(np.full((2, 2), 0.5), np.eye(3)[:, :2])
+    for call in (
+        lambda: noise.sign_probability(flat, batch_size=4, step_size=0.1),
+        lambda: noise.sign_noise(flat),
+        lambda: noise.support_batch(flat, 0.5, 0.5),
+    ):
+        with pytest.raises(InvalidArgument, match="K_P"):
+            call()
+
+
+def test_other_shapes_and_libraries_are_refused(strict):
+    with pytest.raises(ShapeMismatch):
+        noise.measured_noise(TASK, np.zeros((5, 3)))
+    with pytest.raises(ShapeMismatch):
+        noise.proximal_step(TASK, THETA.A, np.zeros((5, 3)), step_size=0.1, threshold=0.1)
+    other = scb.Parameters.initial(scb.SCB.random(3, 21, 2, seed=0))
+    foreign = scb.Parameters.initial(TASK.on(strict))
+    for function in (noise.value_gradient_second_moment, noise.noise_scale, noise.attention_noise_variance):
+        with pytest.raises(ShapeMismatch):
+            function(TASK, other)
+        with pytest.raises(MixedBackends):
+            function(TASK, foreign)

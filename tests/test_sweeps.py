@@ -1,0 +1,114 @@
+"""Comparisons: the same samples for all, divergence counted, bands and factors that say what they say."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import scbtheory as scb
+from scbtheory import sweeps, training
+from scbtheory.errors import InvalidArgument
+from scbtheory.training import Divergence, History
+
+
+@pytest.fixture(scope="module")
+def task():
+    return scb.SCB.random(3, 60, 2, seed=0)
+
+
+@pytest.fixture(scope="module")
+def comparison(task):
+    methods = {
+        "sgd": [training.sgd(5.0, batch_size=32), training.sgd(0.05, batch_size=32), training.sgd(1e-5, batch_size=32)],
+        "projected": [training.projected_sgd(task, batch_size=256)],
+    }
+    return sweeps.compare(task, methods, seeds=(0, 1, 2), max_samples=15_000, jobs=1)
+
+
+def history(samples, values, divergence=None):
+    rows = [(s, i, 0, 0.0, 0.0, 0.0, v, v, v) for i, (s, v) in enumerate(zip(samples, values, strict=True))]
+    return History(("x",), rows=rows, divergence=divergence, status="diverged" if divergence else "finished")
+
+
+def test_processes_change_nothing(task):
+    runs = [sweeps.Run.of(task, training.sgd(0.05, batch_size=32), seed, max_samples=600) for seed in (0, 1, 2)]
+    for one, two in zip(sweeps.run_all(runs, jobs=1), sweeps.run_all(runs, jobs=2), strict=True):
+        assert one.rows == two.rows
+        np.testing.assert_array_equal(one.theta.A, two.theta.A)
+
+
+def test_a_run_as_data_is_the_run(task):
+    start = scb.dynamics.lift(task, 0.1, 0.2)
+    run = sweeps.Run.of(task, training.sgd(0.05, batch_size=32), 4, start=start, max_samples=600, mu="estimated")
+    expected = training.train(
+        task, training.sgd(0.05, batch_size=32), seed=4, start=start, max_samples=600, mu="estimated"
+    )
+    assert run().rows == expected.rows
+
+
+def test_the_best_variant_is_shown_and_divergence_counts(comparison):
+    assert comparison.best("sgd") == 1
+    assert comparison.diverged("sgd") == {0: 3, 1: 0, 2: 0}
+    assert np.all(np.isinf(comparison.final("sgd", variant=0)))
+    assert np.all(comparison.final("sgd") < comparison.final("sgd", variant=2))
+    factor = comparison.factor("projected", "sgd")
+    ratios = np.log(comparison.final("sgd") / comparison.final("projected"))
+    assert factor.ratio == pytest.approx(np.exp(ratios.mean()))
+    interval = stats.t.interval(0.95, 2, ratios.mean(), stats.sem(ratios))
+    np.testing.assert_allclose((factor.low, factor.high), np.exp(interval))
+
+
+def test_every_method_was_given_the_same_samples(comparison, task):
+    for name in ("sgd", "projected"):
+        for i, seed in enumerate(comparison.seeds):
+            assert comparison.histories[name][-1][i].description["seed"] == seed
+            assert comparison.histories[name][-1][i].samples[-1] <= comparison.budget
+
+
+def test_bands_hold_the_last_value_and_send_divergence_to_infinity():
+    runs = [history([0, 10, 20], [1.0, 0.5, 0.1]), history([0, 5], [2.0, 0.2])]
+    runs.append(history([0, 8], [3.0, 4.0], Divergence("x", 9, 3, 1e5)))
+    c = sweeps.Comparison({"m": [runs]}, {"m": [()]}, (0, 1, 2), 30)
+    found = c.band("m", "distance_A", [0, 7, 8, 9, 15, 30], quantiles=(0.0, 0.5, 1.0))
+    np.testing.assert_allclose(
+        found, [[1, 0.2, 0.2, 0.2, 0.2, 0.1], [2, 1, 1, 1, 0.5, 0.2], [3, 3, 4, np.inf, np.inf, np.inf]]
+    )
+
+
+def test_where_a_baseline_is_ahead_is_said():
+    early, late = [history([0, 10], [1.0, 0.3])] * 2, [history([0, 50], [1.0, 0.01])] * 2
+    c = sweeps.Comparison({"sgd": [early], "ours": [late]}, {"sgd": [()], "ours": [()]}, (0, 1), 100)
+    ahead = c.where_ahead("sgd", "ours", "distance_A", points=200)
+    assert ahead.min() == 10
+    assert ahead.max() == 49
+    assert c.where_ahead("ours", "sgd", "distance_A", points=200).min() in (50, 51)
+
+
+def test_factors_are_paired_and_set_divergence_against_the_claim():
+    better = np.array([1.0, 2.0, 4.0])
+    exact = sweeps.paired_factor(better, 3 * better)
+    np.testing.assert_allclose(exact, (3, 3, 3))
+    one_lost = sweeps.paired_factor(better, [3.0, np.inf, 12.0])
+    assert one_lost.ratio == pytest.approx(np.cbrt(3 * 6 * 3))
+    assert sweeps.paired_factor(better, [np.inf] * 3).low == np.inf
+    assert sweeps.paired_factor([1.0, np.inf], [2.0, 2.0]) == (0, 0, 0)
+    wide, narrow = (sweeps.paired_factor([1, 1, 1], [2, 3, 4], c) for c in (0.99, 0.5))
+    assert wide.low < narrow.low < narrow.high < wide.high
+    with pytest.raises(InvalidArgument, match="one number a seed"):
+        sweeps.paired_factor([1.0], [2.0])
+
+
+def test_exponents_of_power_laws():
+    x = np.array([10, 100, 1000])
+    y = 3 * x[:, None] ** 1.5 * np.exp([[0.1, -0.1]])
+    found = sweeps.fit_exponent(x, y)
+    assert found.slope == pytest.approx(1.5)
+    assert found.low < 1.5 < found.high
+    fit = stats.linregress(np.repeat(np.log(x), 2), np.log(y).ravel())
+    assert found.high - found.slope == pytest.approx(stats.t.ppf(0.975, 4) * fit.stderr)
+    with pytest.raises(InvalidArgument, match="x has shape"):
+        sweeps.fit_exponent(x, y[:, 0])
+
+
+def test_a_comparison_needs_two_seeds(task):
+    with pytest.raises(InvalidArgument, match="at least two"):
+        sweeps.compare(task, {"sgd": [training.sgd(0.1)]}, seeds=[0], max_samples=100)

@@ -1,0 +1,488 @@
+"""The algorithm and its baselines: each stage by its own rule, nothing read that a learner cannot see, resumable."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import scbtheory as scb
+from scbtheory import training
+from scbtheory.errors import InvalidArgument, ShapeMismatch
+from scbtheory.training import Adam, Boost, Descent, History, Learner, Proximal, Refit, Round
+
+
+@pytest.fixture(scope="module")
+def task():
+    return scb.SCB.random(3, 200, 2, seed=0)
+
+
+@pytest.fixture(scope="module")
+def run(task):
+    return training.train(task, training.algorithm(task, tolerance=5e-4), seed=1)
+
+
+def same_bits(first, second):
+    assert first.rows == second.rows
+    assert first.boundaries == second.boundaries
+    assert first.status == second.status
+    np.testing.assert_array_equal(first.theta.A, second.theta.A)
+    np.testing.assert_array_equal(first.theta.V, second.theta.V)
+
+
+# --- the whole algorithm -------------------------------------------------------------------------
+
+
+def test_the_algorithm_learns_and_says_where_its_stages_ended(task, run):
+    assert run.status == "finished"
+    assert [b.stage for b in run.boundaries] == ["boost", "proximal", "round", "refit"]
+    assert "stands out" in run.boundaries[0].reason
+    assert "mass" in run.boundaries[1].reason
+    assert run.distance_A[0] == pytest.approx(task.K_Q)
+    assert run.distance_V[0] == pytest.approx(task.K_P)
+    assert run.distance_A[-1] < 2e-3
+    assert run.distance_V[-1] < 2e-3
+    np.testing.assert_array_equal(run.theta.A > 0, task.Q > 0)
+    np.testing.assert_allclose(run.theta.A.sum(axis=0), 1)
+    assert run.alpha[-1] == pytest.approx(1, abs=0.05)
+    assert run.loss[-1] - scb.population.bayes_loss(task) < 1e-3
+    assert np.all(np.diff(run.samples) >= 0)
+    assert run.samples_to("distance_A", 0.1) < run.samples[-1]
+    assert run.samples_to("distance_A", 0.0) == np.inf
+
+
+def test_no_stage_reads_what_a_learner_cannot_see(task, monkeypatch):
+    """With P, Q and their norms out of reach, and only μ and the samples left, the run is the same."""
+    stages = training.algorithm(task, tolerance=5e-4)
+    expected = training.train(task, stages, seed=1)
+    blind = scb.SCB(task.P, task.Q)
+    monkeypatch.setattr("scbtheory.training._run._row", lambda history, learner, stage=0: history.rows.append((0, 0)))
+    secret = {name: property(lambda self: pytest.fail("a stage read the truth")) for name in ("K_P", "K_Q", "C")}
+
+    class Blind(scb.SCB):
+        locals().update(secret)
+
+    start = scb.Parameters.initial(blind)
+    blind.__class__ = Blind
+    blind.P = blind.Q = None
+    found = training.train(blind, stages, seed=1, start=start)
+    np.testing.assert_array_equal(found.theta.A, expected.theta.A)
+    np.testing.assert_array_equal(found.theta.V, expected.theta.V)
+
+
+def test_rough_guesses_of_the_constants_serve_as_well(task):
+    stages = training.algorithm(task, K_P=0.6 * task.K_P, K_Q=1.5 * task.K_Q, tolerance=5e-4)
+    assert training.train(task, stages, seed=2).distance_A[-1] < 3e-3
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_estimated_frequencies_do_as_well_as_known_ones(task, seed):
+    known, estimated = (
+        training.train(task, training.algorithm(task, tolerance=5e-4), seed=seed, mu=mu)
+        for mu in ("known", "estimated")
+    )
+    assert estimated.distance_A[-1] < 2 * known.distance_A[-1] + 1e-4
+    counts, mu = estimated.state["learner/counts"], estimated.state["learner/mu"]
+    assert counts.sum() == estimated.samples[-1] * task.context_length
+    np.testing.assert_allclose(mu, task.mu, atol=2e-3)
+    assert np.any(mu != task.mu)
+
+
+def test_default_batches_grow_like_T_and_like_log_T():
+    sizes = [training.boost_batch(K_P=0.25, T=T, largest=0.4) for T in (1000, 100_000)]
+    assert sizes[1] == pytest.approx(100 * sizes[0], rel=1e-3)
+    # z² η w T / 2 with w = largest / K_P
+    assert sizes[0] == pytest.approx(0.5 * 36 * 0.1 * 1000 * 0.4 / 0.25, abs=1)
+    small = [training.proximal_batch(T=T, N=3) for T in (1000, 1_000_000)]
+    assert small[1] - small[0] == pytest.approx(64 * np.log(1000), abs=1.01)
+
+
+# --- stages --------------------------------------------------------------------------------------
+
+
+def test_boost_ends_once_the_support_stands_out_and_not_before(task):
+    noise = np.random.default_rng(0).standard_normal((200, 3)) * 1e-4
+    flat = 1 / 200 + noise
+    high, low = training.standing_out(np, flat)
+    assert 0 < high < 1.6
+    assert 0 < low < 1.6
+    assert training.standing_out(np, flat + 0.01 * (task.Q > 0))[0] > 6
+    assert training.standing_out(np, flat - 0.01 * (task.Q > 0))[1] > 6
+    one_missing = flat + 0.01 * (task.Q > 0) * np.array([1, 1, 0])
+    assert training.standing_out(np, one_missing)[0] < 1.6
+    assert training.standing_out(np, np.full((200, 3), 1 / 200)) == pytest.approx((0, 0), abs=0.01)
+    learner = Learner(task, 0, scb.Parameters(flat - 0.01 * (task.Q > 0), task.P), task.mu)
+    assert "wrong branch" in Boost(8).verdict(learner, 1)
+
+
+def test_the_noise_level_ignores_what_stands_out():
+    values = np.random.default_rng(1).normal(0.3, 2.0, (20_001, 2))
+    values[:50] = 1e6
+    np.testing.assert_allclose(training.noise_level(np, values), 2.0, rtol=0.03)
+    np.testing.assert_allclose(training.noise_level(np, np.array([[0.0], [1.0], [2.0], [3.0]])), [1.4826])
+
+
+def test_soft_threshold_is_the_proximal_map_of_l1():
+    x, level = np.array([[3.0, -0.5], [-2.0, 0.2], [0.0, 1.0]]), np.array([1.0, 0.5])
+    found = training.soft_threshold(np, x, level)
+    np.testing.assert_allclose(found, [[2.0, 0.0], [-1.0, 0.0], [0.0, 0.5]])
+    grid = np.linspace(-4, 4, 80_001)
+    for i, j in np.ndindex(x.shape):
+        best = grid[np.argmin(0.5 * (grid - x[i, j]) ** 2 + level[j] * np.abs(grid))]
+        assert best == pytest.approx(found[i, j], abs=2e-4)
+
+
+def test_a_proximal_step_is_threshold_then_centring(task):
+    theta = scb.dynamics.lift(task, 0.3, 0.3)
+    stage = Proximal(64, step_size=0.2, eta_V=2.0, eta_A=3.0, c=0.25)
+    learner = Learner(task, 9, theta, task.mu)
+    stage.begin(learner)
+    stage.step(learner)
+    g = scb.model.minibatch_gradient(task, theta, task.sample(64, seed=9, step=0), projected=True)
+    move = -0.6 * g.A
+    level = 1.4826 * np.median(np.abs(move - np.median(move, axis=0)), axis=0)
+    d = theta.A + move - 1 / 200
+    d = np.sign(d) * np.maximum(np.abs(d) - 0.25 * level * np.sqrt(2 * np.log(600)), 0)
+    np.testing.assert_allclose(learner.theta.A, d - d.mean(axis=0) + 1 / 200, atol=1e-14)
+    np.testing.assert_allclose(learner.theta.V, theta.V - 0.4 * g.V, atol=1e-14)
+    assert learner.samples == 64
+
+
+def test_thresholding_keeps_the_noise_of_the_other_positions_out(task):
+    start = scb.dynamics.lift(task, 0.5, 0.5)
+    ends = [
+        training.train(task, (Proximal(128, eta_A=1 / task.K_P, c=c, mass=9.0, max_steps=20),), start=start, seed=3)
+        for c in (0.3, 0.0)
+    ]
+    off = [np.abs((h.theta.A - 1 / 200)[task.Q == 0]).sum() for h in ends]
+    assert off[0] < 0.3 * off[1]
+
+
+def test_proximal_waits_for_mass_on_an_unchanged_support(task):
+    stage = Proximal(1, mass=0.5, patience=3, max_steps=50)
+    learner = Learner(task, 0, scb.dynamics.lift(task, 0.8, 1.0), task.mu)
+    stage.begin(learner)
+    assert stage.verdict(learner, 1) is None
+    learner.memory["unchanged"] = 3
+    assert "mass" in stage.verdict(learner, 1)
+    learner.theta = scb.dynamics.lift(task, 0.3, 1.0)
+    assert stage.verdict(learner, 1) is None
+    assert stage.verdict(learner, 50) == "50 steps"
+
+
+def test_rounding_recovers_Q_on_the_plane(task):
+    for alpha in (0.05, 0.5, 1.2):
+        theta = scb.dynamics.lift(task, alpha, 1.0)
+        found = training.rounded(np, theta)
+        on = task.Q > 0
+        np.testing.assert_array_equal(found.A > 0, on)
+        d = theta.A - 1 / 200
+        np.testing.assert_allclose(found.A, np.where(on, d, 0) / np.where(on, d, 0).sum(axis=0), atol=1e-13)
+        np.testing.assert_allclose(found.A[on], task.Q[on], atol=0.01)
+    flat = scb.Parameters.initial(task)
+    np.testing.assert_allclose(training.rounded(np, flat).A, flat.A)
+
+
+@pytest.mark.parametrize("relative", [0.1, 0.5])
+def test_support_is_relative_to_the_columns_largest(relative):
+    A = np.full((50, 2), 0.0)
+    A[:3, 0] = 1.0, 0.3, 0.05
+    A[:3, 1] = 0.01, 0.003, 0.0005
+    found = training.support(np, A, relative)
+    assert found.sum(axis=0).tolist() == ([2, 2] if relative == 0.1 else [1, 1])
+
+
+def test_refit_moves_only_the_support_and_averages_the_last_two_thirds(task):
+    start = training.rounded(np, scb.dynamics.lift(task, 0.7, 1.1))
+    stage = Refit(32, step_size=0.1, eta_V=2.0, eta_A=3.0, tolerance=0.0, max_steps=9)
+    found = training.train(task, (stage,), start=start, seed=5)
+    on, A, V, path = task.Q > 0, start.A, start.V, []
+    for step in range(9):
+        batch = task.sample(32, seed=5, first=32 * step)
+        g = scb.model.minibatch_gradient(task, scb.Parameters(A, V), batch, projected=True)
+        A = A - 0.3 * on * (g.A - (on * g.A).sum(axis=0) / on.sum(axis=0))
+        V = V - 0.2 * g.V
+        path.append((A, V))
+    np.testing.assert_allclose(found.theta.A, np.mean([a for a, _ in path[3:]], axis=0), atol=1e-14)
+    np.testing.assert_allclose(found.theta.V, np.mean([v for _, v in path[3:]], axis=0), atol=1e-14)
+    np.testing.assert_allclose(found.theta.A.sum(axis=0), 1)
+
+
+def test_refit_that_lengthens_still_averages_a_tail(task):
+    start = training.rounded(np, scb.dynamics.lift(task, 0.7, 1.1))
+    stage = Refit(16, tolerance=1e-300, max_steps=120)  # thirds of 20, doubled once: the tail is steps 41 to 120
+    found = training.train(task, (stage,), start=start, seed=5)
+    path = [
+        training.train(task, (Refit(16, tolerance=0.0, max_steps=10**6),), start=start, seed=5, max_samples=16 * n)
+        .state["memory/iterate_V"] for n in range(41, 121)
+    ]  # fmt: skip
+    np.testing.assert_allclose(found.theta.V, np.mean(path, axis=0), atol=1e-13)
+
+
+def test_refits_own_estimate_of_its_error_is_about_right(task):
+    """A quarter of the squared gap of two thirds' averages estimates the squared error."""
+    ratios = []
+    for seed in range(12):
+        start = training.rounded(np, scb.dynamics.lift(task, 0.95, 1.0))
+        stage = Refit(64, eta_V=1 / task.K_Q, eta_A=1 / task.K_P, tolerance=0.0, max_steps=600)
+        learner = Learner(task, seed, start, task.mu)
+        stage.begin(learner)
+        for _ in range(600):
+            stage.step(learner)
+        m = learner.memory
+        gap = sum(task.inner(m[f"second_{x}"] - m[f"last_{x}"], m[f"second_{x}"] - m[f"last_{x}"]) for x in "AV") / 4
+        away = learner.theta - scb.Parameters.truth(task)
+        ratios.append((gap, task.inner(away.A, away.A) + task.inner(away.V, away.V)))
+    gap, error = np.mean(ratios, axis=0)
+    assert 0.5 < gap / error < 2
+
+
+def test_each_baseline_takes_its_own_step(task):
+    theta, batch = scb.dynamics.lift(task, 0.2, 0.4), task.sample(32, seed=4)
+    plain = scb.model.minibatch_gradient(task, theta, batch)
+    projected = scb.model.minibatch_gradient(task, theta, batch, projected=True)
+
+    def after(stages, steps=1):
+        return training.train(task, stages, seed=4, start=theta, max_samples=32 * steps).theta
+
+    sgd = after(training.sgd(0.01, batch_size=32))
+    np.testing.assert_allclose(sgd.A, theta.A - 0.01 * plain.A, atol=1e-15)
+    np.testing.assert_allclose(sgd.V, theta.V - 0.01 * plain.V, atol=1e-15)
+    balanced = after(training.projected_sgd(task, 0.1, batch_size=32))
+    np.testing.assert_allclose(balanced.A, theta.A - 0.1 / task.K_P * projected.A, atol=1e-14)
+    np.testing.assert_allclose(balanced.V, theta.V - 0.1 / task.K_Q * projected.V, atol=1e-14)
+    adam = after(training.adam(0.01, batch_size=32))
+    np.testing.assert_allclose(adam.V, theta.V - 0.01 * np.sign(plain.V), atol=1e-6)  # its first step is a sign
+    second = scb.model.minibatch_gradient(task, adam, task.sample(32, seed=4, first=32))
+    mean = (0.9 * 0.1 * plain.V + 0.1 * second.V) / (1 - 0.9**2)
+    square = (0.999 * 0.001 * plain.V**2 + 0.001 * second.V**2) / (1 - 0.999**2)
+    np.testing.assert_allclose(
+        after(training.adam(0.01, batch_size=32), 2).V, adam.V - 0.01 * mean / (np.sqrt(square) + 1e-8), atol=1e-12
+    )
+
+
+def test_refit_ends_by_a_quarter_of_the_gap_between_thirds(task):
+    """At a tolerance just above a quarter of the squared gap it ends, and just below it goes on."""
+    start = training.rounded(np, scb.dynamics.lift(task, 0.9, 1.0))
+    learner = Learner(task, 3, start, task.mu)
+    Refit(32, tolerance=1e-300).begin(learner)
+    for _ in range(60):
+        Refit(32, tolerance=1e-300).step(learner)
+    m = learner.memory
+    gap = sum(task.inner(d, d) for d in (m[f"second_{x}"] - m[f"last_{x}"] for x in "AV")) / 4
+    assert "agree" in Refit(32, tolerance=1.001 * gap).verdict(learner, 60)
+    assert Refit(32, tolerance=0.999 * gap).verdict(learner, 60) is None
+    m["filled"] -= 1
+    assert Refit(32, tolerance=1.001 * gap).verdict(learner, 60) is None
+
+
+def test_a_changed_support_starts_the_waiting_again(task):
+    learner = Learner(task, 0, scb.dynamics.lift(task, 0.8, 1.0), task.mu)
+    stage = Proximal(2000, step_size=0.01)
+    stage.begin(learner)
+    stage.step(learner)
+    stage.step(learner)
+    assert learner.memory["unchanged"] == 2
+    learner.memory["support"] = ~learner.memory["support"]
+    stage.step(learner)
+    assert learner.memory["unchanged"] == 0
+
+
+def test_with_estimated_frequencies_V_stays_on_their_set(task):
+    history = training.train(task, (Boost(50, max_steps=8),), seed=2, mu="estimated")
+    mu = history.state["learner/mu"]
+    np.testing.assert_allclose(history.theta.V @ mu, mu, atol=1e-14)
+    np.testing.assert_allclose(history.theta.V.sum(axis=0), 1)
+    tokens = np.concatenate([task.sample(50, seed=2, first=50 * i).tokens for i in range(8)])
+    np.testing.assert_allclose(mu, np.bincount(tokens.ravel(), minlength=3) / tokens.size)
+
+
+def test_steps_are_balanced_and_rows_grow_geometrically(task):
+    for stage in training.algorithm(task):
+        if hasattr(stage, "eta_V"):
+            assert (stage.eta_V, stage.eta_A) == (1 / task.K_Q, 1 / task.K_P)
+            assert stage.step_size == 0.1
+    history = training.train(task, training.sgd(0.01, batch_size=10), max_samples=20_000, record=1.5)
+    assert np.all(history.samples[2:-1] >= 1.5 * history.samples[1:-2])
+    assert np.all(history.samples[2:-1] < 1.5 * history.samples[1:-2] + 10)
+
+
+# --- samples -------------------------------------------------------------------------------------
+
+
+def test_all_methods_read_the_same_samples_whatever_their_batches(task):
+    whole = task.sample(700, seed=6)
+    for sizes in ((700,), (1, 299, 400), (64,) * 10):
+        learner, parts = Learner(task, 6, scb.Parameters.initial(task), task.mu), []
+        for size in sizes:
+            parts += list(learner._draw(size))
+        for name in ("tokens", "trigger", "output"):
+            joined = np.concatenate([getattr(b, name) for b in parts])
+            np.testing.assert_array_equal(joined, getattr(whole, name)[: len(joined)])
+
+
+def test_a_batch_larger_than_the_memory_is_drawn_in_parts(task, monkeypatch):
+    learner = [Learner(task, 6, scb.dynamics.lift(task, 0.3, 0.5), task.mu) for _ in range(2)]
+    expected = learner[0].gradient(500, projected=True)
+    monkeypatch.setattr("scbtheory.training._learner.MEMORY", 200 * 60)
+    found = learner[1].gradient(500, projected=True)
+    np.testing.assert_allclose(found.A, expected.A, atol=1e-13)
+    np.testing.assert_allclose(found.V, expected.V, atol=1e-13)
+
+
+def test_the_estimator_is_that_of_the_model(backend, agree):
+    task = scb.SCB.random(3, 12, 2, seed=1, backend=backend)
+    theta, batch = scb.Parameters.random(task, seed=2), task.sample(20, seed=3)
+    for projected in (True, False):
+        found = Learner(task, 3, theta, task.mu).gradient(20, projected=projected)
+        expected = scb.model.minibatch_gradient(task, theta, batch, projected=projected)
+        for x, y in ((found.A, expected.A), (found.V, expected.V)):
+            agree(backend, x, backend.to_numpy(y))
+
+
+def test_the_algorithm_runs_on_every_backend(backend):
+    task = scb.SCB.random(3, 40, 2, seed=0, backend=backend)
+    stages = (Boost(400, max_steps=3), Proximal(50, max_steps=3), Round(), Refit(20, max_steps=8))
+    history = training.train(task, stages, seed=0, mu="estimated")
+    assert history.status == "finished"
+    assert history.theta.A.dtype == task.backend.dtype
+    adam = training.train(task, (Adam(20, 0.01, max_steps=3),), seed=0)
+    assert adam.theta.A.dtype == task.backend.dtype
+
+
+# --- divergence ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stages", [training.sgd(1.0, batch_size=16), training.sgd(50.0), training.adam(30.0)])
+def test_divergence_is_a_typed_result_without_warnings_or_nan(task, stages):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        history = training.train(task, stages, seed=0, max_samples=50_000)
+    assert history.status == "diverged"
+    assert history.divergence.size > 1e4
+    assert history.divergence.samples <= 50_000
+    assert np.all(np.isfinite(history.theta.A))
+    assert np.all(np.isfinite(np.array(history.rows, dtype=float)))
+
+
+def test_sgd_diverges_above_the_curvature_limit_and_not_below():
+    task = scb.SCB.random(3, 1000, 2, seed=0)
+    limit = 2 / scb.population.attention_curvature(task, scb.Parameters.initial(task).V)[1].max()
+    assert 0.005 < limit < 0.03
+    above, below = (
+        training.train(task, training.sgd(f * limit, batch_size=64), seed=0, max_samples=20_000) for f in (3.0, 0.3)
+    )
+    assert above.status == "diverged"
+    assert below.status == "paused"
+    assert below.distance_A[-1] < 1
+
+
+# --- histories and resuming ----------------------------------------------------------------------
+
+STAGES = (Boost(300, max_steps=4), Proximal(80, max_steps=6), Round(), Refit(40, tolerance=1e-9, max_steps=70))
+
+
+@pytest.mark.parametrize("mu", ["known", "estimated"])
+@pytest.mark.parametrize("pauses", [(900,), (1250, 1300, 1700, 2000, 4000)])
+def test_a_resumed_run_ends_with_the_same_bits(task, tmp_path, mu, pauses):
+    path = tmp_path / "run.npz"
+    expected = training.train(task, STAGES, seed=7, mu=mu)
+    for limit in (*pauses, None):
+        found = training.train(task, STAGES, seed=7, mu=mu, max_samples=limit, checkpoint=path)
+        if limit:
+            assert found.status == "paused"
+            assert found.samples[-1] <= limit
+    same_bits(found, expected)
+    same_bits(History.load(path), expected)
+    same_bits(training.train(task, STAGES, seed=7, mu=mu, checkpoint=path), expected)  # finished: nothing to do
+
+
+@pytest.mark.parametrize("stages", [training.adam(0.01, batch_size=32), scb.softmax.SoftmaxDescent(32)])
+def test_stages_with_a_memory_resume_too(task, tmp_path, stages):
+    stages = stages if isinstance(stages, tuple) else (stages,)
+    expected = training.train(task, stages, seed=7, max_samples=1600)
+    for limit in (500, 1600):
+        found = training.train(task, stages, seed=7, max_samples=limit, checkpoint=tmp_path / "run.npz")
+    same_bits(found, expected)
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint(task, tmp_path, monkeypatch):
+    path, expected = tmp_path / "run.npz", training.train(task, STAGES, seed=7)
+    calls, real = [], Learner.gradient
+
+    def dies(self, *args, **options):
+        calls.append(0)
+        if len(calls) == 40:
+            raise KeyboardInterrupt
+        return real(self, *args, **options)
+
+    monkeypatch.setattr(Learner, "gradient", dies)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(task, STAGES, seed=7, checkpoint=path)
+    monkeypatch.undo()
+    same_bits(training.train(task, STAGES, seed=7, checkpoint=path), expected)
+
+
+def test_an_interrupted_save_leaves_the_old_file_whole(run, tmp_path, monkeypatch):
+    path = tmp_path / "run.npz"
+    run.save(path)
+    before = path.read_bytes()
+    monkeypatch.setattr(np, "savez", lambda file, **arrays: file.write(b"half"))
+    monkeypatch.setattr("os.fsync", lambda fd: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        run.save(path)
+    assert path.read_bytes() == before
+
+
+def test_a_checkpoint_of_another_run_is_refused(task, tmp_path):
+    path = tmp_path / "run.npz"
+    training.train(task, STAGES, seed=7, max_samples=600, checkpoint=path)
+    other = scb.SCB.random(3, 200, 2, seed=1)
+    for arguments, word in (
+        ((task, STAGES, {"seed": 8}), "seed"),
+        ((task, STAGES[:2], {"seed": 7}), "stages"),
+        ((other, STAGES, {"seed": 7}), "task"),
+        ((task, STAGES, {"seed": 7, "mu": "estimated"}), "mu"),
+    ):
+        with pytest.raises(InvalidArgument, match=f"another run: its {word}"):
+            training.train(*arguments[:2], checkpoint=path, **arguments[2])
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"text"])
+def test_a_file_that_is_no_history_is_refused(tmp_path, content):
+    path = tmp_path / "x.npz"
+    path.write_bytes(content)
+    with pytest.raises(InvalidArgument, match="not a saved history"):
+        History.load(path)
+    with pytest.raises(InvalidArgument, match="not a saved history"):
+        History.load(tmp_path / "absent.npz")
+
+
+def test_a_history_says_what_it_records(run, tmp_path):
+    with pytest.raises(AttributeError, match="distance_A"):
+        _ = run.distance
+    with pytest.raises(InvalidArgument, match="does not exist"):
+        run.save(tmp_path / "absent" / "x.npz")
+    assert len(run) == len(run.loss)
+
+
+def test_bad_options_are_refused(task):
+    good = training.sgd(0.01)
+    for stages, options, word in (
+        ((), {}, "empty"),
+        (good, {"mu": "guessed"}, "mu is"),
+        (good, {"record": 1.0}, "record"),
+        ((Descent(16, -0.1),), {}, "step_size"),
+        ((Descent(0, 0.1),), {}, "batch_size"),
+        ((Descent(16, float("nan")),), {}, "step_size"),
+        (good, {"seed": -1}, "seed"),
+    ):
+        with pytest.raises(InvalidArgument, match=word):
+            training.train(task, stages, max_samples=100, **options)
+    with pytest.raises(ShapeMismatch):
+        training.train(task, good, start=scb.Parameters(task.Q[:5], task.P))
+
+
+def test_the_progress_bar_changes_nothing(task, capsys):
+    quiet = training.train(task, STAGES, seed=7)
+    assert capsys.readouterr() == ("", "")
+    same_bits(training.train(task, STAGES, seed=7, progress=True), quiet)
