@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="check claims, and that their controls are rejected")
     verify.add_argument("ids", nargs="*", metavar="ID", help="claims, such as G3; all by default")
     verify.add_argument("--json", type=Path, metavar="FILE", help="also write the reports there")
+    verify.add_argument("--full", action="store_true", help="run experiments at full size (SCB_PROFILE=full)")
     verify.set_defaults(run=_verify)
 
     stages = commands.add_parser("stages", help="predict when the stages of training end")
@@ -70,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    if arguments.full:
+        os.environ["SCB_PROFILE"] = "full"  # worker processes inherit it
     from scbtheory.claims import cli
 
     return cli.run(arguments.ids, arguments.json)

@@ -81,6 +81,8 @@ class SCB:
         _check_columns("P", host_P)
         _check_columns("Q", host_Q)
         self._host_mu = _stationary(host_P)
+        for matrix in (host_P, host_Q, self._host_mu):
+            matrix.flags.writeable = False  # on NumPy the arrays below are these: a task's law cannot be edited
         self._host_P, self._host_Q = host_P, host_Q
         self.P, self.Q = self.backend.asarray(host_P), self.backend.asarray(host_Q)
         self.mu = self.backend.asarray(self._host_mu)

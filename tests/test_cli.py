@@ -119,3 +119,14 @@ def test_verify_turns_a_known_error_into_exit_code_2(monkeypatch):
 
     monkeypatch.setattr(claims, "run", refuse)
     assert cli.main(["verify", "Z9"]) == 2
+
+
+def test_verify_full_sets_the_profile_that_the_experiments_read(monkeypatch):
+    from scbtheory.claims import cli as claims_cli
+    from scbtheory.claims import profiles
+
+    monkeypatch.setenv("SCB_PROFILE", "quick")
+    seen = []
+    monkeypatch.setattr(claims_cli, "run", lambda ids, path: seen.append(profiles.sized("quick", "full")) or 0)
+    assert cli.main(["verify", "E1"]) == cli.main(["verify", "E1", "--full"]) == 0
+    assert seen == ["quick", "full"]
