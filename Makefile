@@ -6,6 +6,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.complete
 UV     := $(BIN)/uv
+BENCH  := .venv-bench
+TORCH  ?= https://download.pytorch.org/whl/cpu
 LOCKED  = $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 
 # Two processes share the work already; more threads in each would only get in the way.
@@ -14,7 +16,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS      ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test refresh lint format lock clean
+.PHONY: help setup book test bench refresh lint format lock clean
 
 help: ## Show what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +29,9 @@ book: $(STAMP) ## Execute every chapter, then build the book into _build/html
 test: $(STAMP) ## Run the tests, and every chapter against its stored outputs
 	@$(BIN)/python -m pytest -n 2 --dist loadscope \
 	  --nbval --nbval-current-env --nbval-cell-timeout 300 tests book
+
+bench: $(BENCH)/.complete ## Time a training step beside PyTorch and JAX (half an hour)
+	@$(BENCH)/bin/python -m benchmarks
 
 refresh: $(STAMP) ## Re-execute the chapters and store their new outputs
 	@$(BIN)/scbtheory refresh
@@ -61,4 +66,12 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(LOCKED)
 	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+# PyTorch and JAX stay out of .venv and of the lock; TORCH has PyTorch without a GPU's libraries.
+$(BENCH)/.complete: $(STAMP)
+	$(PYTHON) -m venv --clear $(BENCH)
+	$(UV) pip sync --quiet --python $(BENCH)/bin/python --require-hashes requirements.lock
+	$(PYTHON) -m pip --python $(BENCH)/bin/python install --quiet --disable-pip-version-check \
+	  --extra-index-url $(TORCH) --editable '.[bench]'
 	@touch $@

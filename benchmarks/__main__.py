@@ -23,6 +23,7 @@ SIZES = [(3, 5000, 64), (32, 4096, 256), (16, 100_000, 64), (64, 512, 1024)]  # 
 BASE = {"N": 16, "T": 4096, "B": 256}
 SCALING = {"N": [2, 4, 16, 64, 256], "T": [2**k for k in range(6, 19, 2)], "B": [2**k for k in range(2, 15, 2)]}
 LARGE = (3, 1_000_000, 256)
+OURS = ("scbtheory", "scbtheory_samples")
 LIBRARIES = ("numpy", "numba", "torch", "jax")
 
 
@@ -30,6 +31,7 @@ def run(name, size, seconds):
     """Time one peer in a fresh process, with every core for it and one thread for NumPy's matrix products."""
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     environment["OPENBLAS_NUM_THREADS"] = "1"  # its idle threads spin, and steal the cores from the loops
+    environment["OMP_WAIT_POLICY"] = "PASSIVE"  # PyTorch's spin too: on a busy machine it would be 20 times slower
     command = [sys.executable, "-m", "benchmarks.worker", name, *map(str, size), str(seconds)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -66,6 +68,7 @@ def summary(runs):
         "ms": statistics.median(times),
         "ms_low": times[0],
         "ms_high": times[-1],
+        "ms_least": min(r["ms_least"] for r in runs),
         "peak_mib": statistics.median(known) if known else None,
     }
 
@@ -96,12 +99,14 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.0, help="how long each of them repeats the step (default 1)")
     parser.add_argument("--output", type=Path, default=report.RESULTS, help="where to store the results")
     options = parser.parse_args()
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     results = {
         "machine": machine(),
+        "load_before": load,  # processes that were busy on these cores with something else
         "rounds": options.rounds,
         "steps": steps(options.rounds, options.seconds),
         "scaling": scaling(max(1, options.rounds // 2), options.seconds / 2),
-        "large": {"size": LARGE, **summary([run("scbtheory", LARGE, 1.0)])},
+        "large": [{"peer": peer, "size": LARGE, **summary([run(peer, LARGE, 1.0)])} for peer in OURS],
     }
     options.output.write_text(json.dumps(results, indent=1) + "\n")
     print(report.table(results))

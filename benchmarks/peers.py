@@ -56,14 +56,23 @@ class Problem:
 
 
 def scbtheory(problem):
-    """This package: compiled loops on a counter-based stream; exact tokens."""
+    """This package: compiled loops on a counter-based stream; exact tokens, several in a byte where they fit."""
+    return _ours(problem, packed=True)
+
+
+def scbtheory_samples(problem):
+    """This package, on the samples of ``task.sample``: a byte for each token."""
+    return _ours(problem, packed=False)
+
+
+def _ours(problem, packed):
     task, theta = problem.task, scb.Parameters(problem.A, problem.V)
 
     def gradients(tokens, trigger, output):
         g = scb.model.minibatch_gradient(task, theta, scb.Batch(tokens, trigger, output, position=None))
         return g.A, g.V
 
-    return lambda i: streaming.gradient(task, theta, problem.batch_size, seed=0, step=i), gradients
+    return lambda i: streaming.gradient(task, theta, problem.batch_size, seed=0, step=i, packed=packed), gradients
 
 
 def limit(problem):
@@ -101,7 +110,7 @@ def torch_one_hot(problem):
     """PyTorch: one-hot contexts, ``multinomial``, automatic differentiation."""
     import torch
 
-    A, V = (torch.from_numpy(x).requires_grad_() for x in (problem.A.copy(), problem.V.copy()))
+    A, V = (torch.from_numpy(x).requires_grad_() for x in (problem.A.copy(order="C"), problem.V.copy()))
     (B, T), N, mu = problem.shape, len(problem.mu), torch.from_numpy(problem.mu)
     rest = _torch_rest(torch, problem)
 
@@ -123,7 +132,7 @@ def torch_gather(problem):
     """PyTorch: table sampler, ``scatter_add``, ``gather``, ``index_add``; gradients by hand."""
     import torch
 
-    A, V = torch.from_numpy(problem.A), torch.from_numpy(problem.V)
+    A, V = torch.from_numpy(problem.A), torch.from_numpy(problem.V)  # A's columns are contiguous, as ours
     (B, T), N, table = problem.shape, len(problem.mu), torch.from_numpy(problem.table)
     rest = _torch_rest(torch, problem)
 
@@ -258,4 +267,4 @@ def numpy_loop(problem):
     return step, gradients
 
 
-PEERS = (scbtheory, limit, torch_one_hot, torch_gather, jax_one_hot, jax_segment_sum, numpy_loop)
+PEERS = (scbtheory, scbtheory_samples, limit, torch_one_hot, torch_gather, jax_one_hot, jax_segment_sum, numpy_loop)

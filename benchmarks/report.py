@@ -8,7 +8,8 @@ from pathlib import Path
 
 RESULTS = Path(__file__).with_name("results.json")
 LABELS = {
-    "scbtheory": "scbtheory",
+    "scbtheory": "scbtheory, packed where a byte holds two tokens",
+    "scbtheory_samples": "scbtheory, a byte for each token",
     "limit": "limit: random bits, each token touched once",
     "torch_one_hot": "PyTorch, one-hot, autograd, multinomial",
     "torch_gather": "PyTorch, scatter/gather, table sampler",
@@ -37,16 +38,23 @@ def table(results):
     for peer, label in list(LABELS.items())[1:]:
         ratios = (found[peer, size]["ms"] / found["scbtheory", size]["ms"] for size in sizes)
         lines.append(f"| ratio to scbtheory: {label} | " + " | ".join(f"{r:.3g}" for r in ratios) + " |")
-    large, about = results["large"], results["machine"]
-    tokens = large["size"][1] * large["size"][2]
+    for peer, label in LABELS.items():
+        least = (found[peer, size]["ms_least"] for size in sizes)
+        lines.append(f"| least ms of any step: {label} | " + " | ".join(f"{ms:.3g}" for ms in least) + " |")
+    for large in results["large"]:
+        tokens = large["size"][1] * large["size"][2]
+        lines += [
+            "",
+            f"{LABELS[large['peer']]}, at $(N, T, B)$ = {tuple(large['size'])}: {large['ms']:.0f} ms a step, "
+            f"{tokens / large['ms'] / 1e6:.2f} billion tokens a second, {_memory(large)} MiB at the peak.",
+        ]
+    about, load = results["machine"], results["load_before"]
     lines += [
-        "",
-        f"At $(N, T, B)$ = {tuple(large['size'])} a step takes {large['ms']:.0f} ms, "
-        f"{tokens / large['ms'] / 1e6:.2f} billion tokens a second, and {_memory(large)} MiB.",
         "",
         f"{about['processor']}, {about['cores']} cores; "
         + ", ".join(f"{name} {version}" for name, version in about.items() if name not in ("processor", "cores"))
-        + f"; float64; {results['rounds']} fresh processes each.",
+        + f"; float64; {results['rounds']} fresh processes each."
+        + ("" if load is None else f" Load average before the run, by other programs: {load:.1f}."),
     ]
     return "\n".join(lines)
 
@@ -57,7 +65,7 @@ def plot(results):
 
     figure, (left, *right) = plt.subplots(1, 4, figsize=(13, 3.6), width_ratios=[2, 1, 1, 1], layout="constrained")
     sizes = list(dict.fromkeys(tuple(r["size"]) for r in results["steps"]))
-    for (peer, label), marker in zip(LABELS.items(), "osv^<>D", strict=True):
+    for (peer, label), marker in zip(LABELS.items(), "oPsv^<>D", strict=True):
         runs = [next(r for r in results["steps"] if r["peer"] == peer and tuple(r["size"]) == s) for s in sizes]
         middle = [r["ms"] for r in runs]
         spread = [[r["ms"] - r["ms_low"] for r in runs], [r["ms_high"] - r["ms"] for r in runs]]

@@ -19,6 +19,8 @@ from scbtheory.task import SCB, Batch, _below
 class Parameters:
     """Attention ``A`` (T, N), one column a trigger, and value ``V`` (N, N); a vector space.
 
+    Columns of ``A`` are contiguous in memory in what this package makes, for the token loops read columns.
+
     Gradients are Parameters too, so a step of descent reads ``theta - step_size * gradient``.
     """
 
@@ -28,7 +30,7 @@ class Parameters:
     @classmethod
     def initial(cls, task: SCB) -> Parameters:
         r"""The start of training from scratch: :math:`A = 11^\top/T`, :math:`V = \mu 1^\top`."""
-        A = np.full((task.context_length, task.vocab_size), 1 / task.context_length)
+        A = np.full((task.vocab_size, task.context_length), 1 / task.context_length).T
         V = np.outer(task._host_mu, np.ones(task.vocab_size))
         return cls(task.backend.asarray(A), task.backend.asarray(V))
 
@@ -47,7 +49,7 @@ class Parameters:
             A = A - A.mean(axis=0) + 1 / T
             V = V - V.mean(axis=0)
             V = V - np.outer(V @ mu, np.ones(N)) + np.outer(mu, np.ones(N))
-        return cls(task.backend.asarray(A), task.backend.asarray(V))
+        return cls(task.backend.asarray(np.asfortranarray(A)), task.backend.asarray(V))
 
     def __add__(self, other: Parameters) -> Parameters:
         return Parameters(self.A + other.A, self.V + other.V)
@@ -101,19 +103,42 @@ def minibatch_gradient(task: SCB, theta: Parameters, batch: Batch, *, projected:
     Projected: :math:`\hat G_V = \overline{r_b (z_b-\mu)^\top} D^{-1}` and
     :math:`\hat G_{a^{(k)}} = \mu_k^{-1}(I - 11^\top/T)\nabla_{a^{(k)}}`.
     """
-    xp, size = task.backend.xp, len(batch)
-    z, residual = _forward(task, theta, batch)
-    gradient_A = task.backend.kernels.accumulate(task.backend, batch.tokens, batch.trigger, residual @ theta.V) / size
+    check(task, theta, batch)
+    z = task.backend.kernels.histogram(task.backend, batch.tokens, batch.trigger, theta.A)
+    table, gradient_V = tables(task, theta, z, batch.trigger, batch.output, len(batch), projected=projected)
+    gradient_A = task.backend.kernels.accumulate(task.backend, batch.tokens, batch.trigger, table)
+    return Parameters(centred(task, gradient_A) if projected else gradient_A, gradient_V)
+
+
+def tables(task, theta, z, trigger, output, size, *, projected):
+    r"""Return what these samples of a batch of ``size`` add to its gradients.
+
+    For ``A``, a table (samples, N): what each token of a sample adds to the column of its trigger, before
+    the column is centred. For ``V``, the matrix itself.
+    """
+    xp = task.backend.xp
+    residual = _residual(task, theta, z, output) * (1 / size)
+    table = residual @ theta.V
     if not projected:
-        return Parameters(gradient_A, residual.T @ z / size)
-    gradient_V = residual.T @ (z - task.mu[None, :]) / size / task.mu[None, :]
-    return Parameters((gradient_A - xp.mean(gradient_A, axis=0, keepdims=True)) / task.mu[None, :], gradient_V)
+        return table, residual.T @ z
+    table = table / xp.take(task.mu, xp.astype(trigger, xp.int64))[:, None]
+    return table, residual.T @ (z - task.mu[None, :]) / task.mu[None, :]
+
+
+def centred(task, columns):
+    r"""Apply :math:`I - 11^\top/T` to the columns of an array, in that array where its library allows it."""
+    columns -= task.backend.xp.mean(columns, axis=0, keepdims=True)
+    return columns
 
 
 def _forward(task, theta, batch):
     """Return ``z`` (B, N), the weighted histograms, and the residuals (B, N)."""
     check(task, theta, batch)
-    xp = task.backend.xp
     z = task.backend.kernels.histogram(task.backend, batch.tokens, batch.trigger, theta.A)
+    return z, _residual(task, theta, z, batch.output)
+
+
+def _residual(task, theta, z, output):
+    xp = task.backend.xp
     identity = xp.eye(task.vocab_size, dtype=task.backend.dtype, device=task.backend.device)
-    return z, z @ theta.V.T - xp.take(identity, xp.astype(batch.output, xp.int64), axis=0)
+    return z @ theta.V.T - xp.take(identity, xp.astype(output, xp.int64), axis=0)

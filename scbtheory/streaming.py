@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from scbtheory.model import Parameters, minibatch_gradient
-from scbtheory.task import SCB, _count
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scbtheory.kernels import packing
+from scbtheory.kernels.compiled import choose
+from scbtheory.kernels.stream import STEP_BITS, Stream
+from scbtheory.model import Parameters, centred, check, tables
+from scbtheory.task import OUTPUTS, POSITIONS, SCB, TRIGGERS, _below, _cdf, _count
 
 MEMORY = 2**26
+CODES = 4  # the purpose of a random stream: the four before it belong to ``SCB.sample``
 
 
 def gradient(
@@ -16,22 +25,106 @@ def gradient(
     seed: int,
     step: int = 0,
     projected: bool = False,
+    packed: bool = False,
     memory: int = MEMORY,
 ) -> Parameters:
     """Return ``minibatch_gradient(task, theta, task.sample(batch_size, seed=seed, step=step))``.
 
     The same samples, the same gradient to rounding, but never more than ``memory`` bytes of tokens
-    at once (or one sample, if that is more). A gradient is a mean over samples, so that of a
-    batch is the mean of its parts', each weighted by its size.
+    at once (or one sample, if that is more). A gradient is a sum over samples, so that of a
+    batch is the sum of its parts'.
+
+    With ``packed``, the fast way at up to 16 tokens, the batch is another one of exactly the same law:
+    triggers are those of ``task.sample``, but tokens are drawn several at a time, as one byte (see
+    :mod:`scbtheory.kernels.packing`), from random bits of their own. From 17 tokens on a byte holds only one
+    of them: there ``packed`` changes nothing.
     """
     batch_size, memory = _count("batch_size", batch_size), _count("memory", memory)
-    rows = min(batch_size, max(1, memory // task.sample_bytes))
-    total = None
+    check(task, theta)
+    parts = _packed if packed and packing.width(task.vocab_size) > 1 else _plain
+    A = V = None
+    for into_A, into_V in parts(task, theta, batch_size, seed, step, projected, memory):
+        if A is None:
+            A, V = into_A, into_V
+        else:
+            A += into_A  # both are ours
+            V += into_V
+        del into_A  # before the next part is drawn
+    return Parameters(centred(task, A) if projected else A, V)
+
+
+def _plain(task, theta, batch_size, seed, step, projected, memory):
+    """Yield the gradient of each part of the batch that ``task.sample`` draws."""
+    loops, backend = task.backend.kernels, task.backend
+    rows = max(1, memory // task.sample_bytes)
     for first in range(0, batch_size, rows):
         batch = task.sample(min(rows, batch_size - first), seed=seed, step=step, first=first)
-        part = minibatch_gradient(task, theta, batch, projected=projected)
-        if rows == batch_size:
-            return part
-        share = part * (len(batch) / batch_size)
-        total = share if total is None else total + share
-    return total
+        z = loops.histogram(backend, batch.tokens, batch.trigger, theta.A)
+        table, into_V = tables(task, theta, z, batch.trigger, batch.output, batch_size, projected=projected)
+        yield loops.accumulate(backend, batch.tokens, batch.trigger, table), into_V
+        del batch  # before the next part is drawn
+
+
+def _packed(task, theta, batch_size, seed, step, projected, memory):
+    """Yield the gradient of each part of a batch whose samples travel in packs, m to a byte."""
+    backend, xp, loops, N = task.backend, task.backend.xp, task.backend.kernels, task.vocab_size
+    m = packing.width(N)
+    D = backend.asarray(packing.incidence(N, m))
+    for pack in draw_packs(task, batch_size, seed=seed, step=step, memory=memory):
+        counts = loops.histogram(backend, pack.codes, pack.of, theta.A, n_codes=N**m)  # of codes, as attention weighs
+        z = xp.take(xp.reshape(counts @ D, (-1, N)), pack.seat, axis=0)
+        table, into_V = tables(task, theta, z, pack.trigger, pack.output, batch_size, projected=projected)
+        nobody = xp.zeros((1, N), dtype=table.dtype, device=backend.device)
+        seated = xp.take(xp.concat([table, nobody]), pack.sitting, axis=0)
+        table_of_codes = xp.reshape(seated, (-1, m * N)) @ D.T
+        yield loops.accumulate(backend, pack.codes, pack.of, table_of_codes, n_triggers=N), into_V
+        del pack  # before the next part is drawn
+
+
+@dataclass(frozen=True)
+class Packs:
+    """Some samples of a batch, in packs of m that share a trigger (see :mod:`scbtheory.kernels.packing`).
+
+    Attributes
+    ----------
+    codes, of : (packs, T) the codes; (packs,) the trigger of each pack.
+    seat : (samples,) where a sample sits: token ``seat % m`` of the codes of pack ``seat // m``.
+    sitting : (m packs,) the sample in each seat; in an empty seat, the number of samples.
+    trigger, output : (samples,) as in a :class:`~scbtheory.task.Batch`.
+    """
+
+    codes: Any
+    of: Any
+    seat: Any
+    sitting: Any
+    trigger: Any
+    output: Any
+
+
+def draw_packs(task: SCB, batch_size: int, *, seed: int, step: int = 0, memory: int = MEMORY):
+    """Yield ``batch_size`` samples as :class:`Packs`, each with at most ``memory`` bytes of codes, or one pack."""
+    backend, xp, N, T = task.backend, task.backend.xp, task.vocab_size, task.context_length
+    seed, step = _below("seed", seed, 2**64), _below("step", step, 2 ** (64 - STEP_BITS))
+    _below("batch_size", batch_size, 2**STEP_BITS // T + 1)  # a step owns 2**STEP_BITS codes
+    m, cdf = packing.width(N), _cdf(task._host_mu)
+    cdf_of_codes = _cdf(packing.law(task._host_mu, m))
+    number = np.arange(batch_size)
+    trigger = choose(Stream.of(seed, step, TRIGGERS), number, cdf[None, :], np.zeros_like(number))
+    position = choose(Stream.of(seed, step, POSITIONS), number, task._position_cdfs, trigger)
+    seat, of = packing.seats(trigger, N, m)
+    rows = max(1, memory // T)
+    for first in range(0, len(of), rows):
+        own = np.flatnonzero((m * first <= seat) & (seat < m * (first + rows)))
+        here, packs = seat[own] - m * first, min(rows, len(of) - first)
+        codes = backend.kernels.draw(
+            backend, Stream.of(seed, step, CODES), (packs, T), cdf_of_codes, xp.uint8, first=first * T
+        )
+        place = backend.asarray(here // m * T + position[own], xp.int64)
+        code = backend.to_numpy(xp.take(xp.reshape(codes, (-1,)), place)).astype(np.int64)
+        copied = packing.decode(code, here % m, N)
+        output = choose(Stream.of(seed, step, OUTPUTS), own, task._output_cdfs, copied)
+        sitting = np.full(m * packs, len(own))
+        sitting[here] = np.arange(len(own))
+        integers = of[first : first + rows], here, sitting, trigger[own], output
+        yield Packs(codes, *(backend.asarray(x, xp.int64) for x in integers))
+        del codes  # before the next part is drawn

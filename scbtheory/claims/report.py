@@ -71,5 +71,6 @@ def _control_verdict(control) -> str:
 def _row(good, kind, verdict, compared) -> str:
     return (
         f'<tr class="{"good" if good else "bad"}"><td class="short">{"✓" if good else "✗"}</td>'
-        f'<td class="short">{escape(kind)}</td><td class="verdict">{escape(verdict)}</td><td>{escape(compared)}</td></tr>'
+        f'<td class="short">{escape(kind)}</td><td class="verdict">{escape(verdict)}</td>'
+        f"<td>{escape(compared)}</td></tr>"
     )

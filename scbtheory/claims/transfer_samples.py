@@ -7,10 +7,8 @@ from functools import cache, partial
 
 import numpy as np
 import sympy as sp
-from scipy.integrate import quad
 from scipy.optimize import brentq
-from scipy.special import ndtr
-from scipy.stats import norm
+from scipy.special import log_ndtr, ndtr
 
 import scbtheory as scb
 from scbtheory.claims.framework import Claim, Control, Route, register
@@ -25,25 +23,31 @@ from scbtheory.derivations import transfer as sym
 def batch_statement(s, signal=lambda s: s.K_cross, competitors=lambda s: s.T, sign_scale=lambda s: s.T):
     r"""Chances that one step from :math:`\hat P` finds every support, and that the sign from scratch is right.
 
-    From :math:`V = \mu1^\top + \hat P'`, a step's support coordinate has mean :math:`K_\times q_t` and every
-    coordinate the standard deviation :math:`\sigma_k/\sqrt B`, :math:`\sigma_k^2 = \mathrm{tr}(\Sigma_{\hat P}C)/\mu_k`
-    (N3 at the start); a support is found if all of it exceeds the largest of T others.
+    From :math:`V = \mu1^\top + \hat P'`, a step's coordinate has, times :math:`B`, off the support the variance
+    :math:`\sigma_k^2 = \mathrm{tr}(\Sigma_{\hat P}C)/\mu_k` (N3 at the start); on it the mean :math:`K_\times q_t` and
+    the variance :math:`\sigma_k^2 + q_t\tau/\mu_k - (K_\times q_t)^2`, as the output tells of the token there, with
+    :math:`\tau = \sum_m \mu_m[\langle v_m^2, p_m\rangle - 2\langle v_m, p_m\rangle\langle v_m, \mu\rangle]` and
+    :math:`v_m, p_m` the columns of :math:`\hat P'` and P'. A support is found if all of it exceeds the largest of T
+    others.
     """
     chance = 1.0
     for k, column in enumerate(s.weights):
         ratios = [signal(s) * q * math.sqrt(s.B * s.mu[k] / s.noise) for q in column]
-        chance *= _all_above(ratios, competitors(s))
+        spreads = [math.sqrt(1 + (q * s.tau - s.mu[k] * (s.K_cross * q) ** 2) / s.noise) for q in column]
+        chance *= _all_above(ratios, spreads, competitors(s))
     return chance, float(ndtr(math.sqrt(2 * s.scratch_B / (s.growth * s.w * sign_scale(s)))))
 
 
-def _all_above(ratios, competitors) -> float:
-    """The chance that normal variables with these means all exceed the largest of so many centred ones."""
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(400)
+LEVELS, SHARES = 6.0 + 8.0 * NODES, 8.0 * WEIGHTS  # from -2 to 14: where the largest of many normal variables can be
 
-    def density(x):  # of the largest: M φ(x) Φ(x)^(M - 1)
-        above = np.prod([ndtr(r - x) for r in ratios])
-        return competitors * norm.pdf(x) * math.exp((competitors - 1) * norm.logcdf(x)) * above
 
-    return quad(density, -2.0, 10.0, limit=200)[0]
+def _all_above(means, spreads, competitors) -> float:
+    """The chance that normal variables all exceed the largest of so many standard ones."""
+    # The density of the largest of M is M φ(x) Φ(x)^(M - 1).
+    log_density = math.log(competitors / math.sqrt(2 * math.pi)) - LEVELS**2 / 2 + (competitors - 1) * log_ndtr(LEVELS)
+    above = np.prod([ndtr((m - LEVELS) / spread) for m, spread in zip(means, spreads, strict=True)], axis=0)
+    return float(SHARES @ (np.exp(log_density) * above))
 
 
 SIZES = ((200, 375, 13), (1000, 475, 63))  # T, batch after pretraining, batch from scratch
@@ -66,6 +70,8 @@ class Setting:
         self.mu, self.T, self.B, self.scratch_B = self.task.mu, T, batch, scratch_batch
         self.weights = [(0.6, 0.4)] * N
         self.noise = float(np.trace(hat @ D @ hat.T @ C))
+        overlaps = (hat**2 * prime).sum(axis=0) - 2 * (hat * prime).sum(axis=0) * (self.task.mu @ hat)
+        self.tau = float(overlaps @ self.task.mu)
         self.w = float(np.trace(C @ prime @ D @ prime.T)) / self.task.K_P**2
         self.growth = 0.1  # of a balanced step at η = 0.1
 
@@ -130,7 +136,7 @@ class _numbers:
 
     def __init__(self):
         s = _reference()
-        for name in ("K_hat", "K_cross", "mu", "weights", "noise", "w", "growth"):
+        for name in ("K_hat", "K_cross", "mu", "weights", "noise", "tau", "w", "growth"):
             setattr(self, name, getattr(s, name))
 
 

@@ -22,9 +22,10 @@ THREADS = numba.config.NUMBA_NUM_THREADS  # usable cores, unless the environment
 WORTHWHILE = 2**16  # tokens that repay waking one more thread
 PIECES = 4  # for each thread: one that has to wait for a core leaves its pieces to the others
 
-SHIFT = 2  # a cell is 2**2 codes: a table of cells takes 32 KiB, and few of them contain a boundary
+SHIFT = 2  # a cell is 2**2 codes: a table of cells takes 32 KiB, and few of them contain a boundary …
+MANY = 64  # … until there are so many boundaries that a cell for each code is faster
 WORDS = 1024  # words hashed at a time, which stay in the fastest cache
-BLOCK = 512  # positions whose gradient is summed at a time
+BLOCK = 2048  # positions whose gradient is summed at a time
 
 
 def loop(function):
@@ -39,7 +40,9 @@ def draw(backend, stream: Stream, shape, cdf, dtype, first=0):
     """Draw i.i.d. tokens: those of :func:`scbtheory.kernels.reference.draw`."""
     tokens = np.empty(shape, dtype=dtype)
     boundaries = 65536.0 * np.asarray(cdf, dtype=np.float64)[:-1]
-    law = np.uint64(stream.origin), np.uint64(stream.refinement.origin), cells(boundaries), boundaries
+    shift = SHIFT if len(boundaries) < MANY else 0
+    table = _remembered_cells(boundaries.tobytes(), shift)
+    law = np.uint64(stream.origin), np.uint64(stream.refinement.origin), table, np.uint64(shift), boundaries
     flat, last = tokens.reshape(-1), first + tokens.size
     for word in (first // 4, (last - 1) // 4):  # the range may cut these two
         _draw_carefully(*law, flat, first, word)
@@ -48,47 +51,27 @@ def draw(backend, stream: Stream, shape, cdf, dtype, first=0):
     return tokens
 
 
-def histogram(backend, tokens, trigger, weights):
-    """``z[b, n] = sum_t weights[t, k_b] 1{tokens[b, t] = n}``, shape (B, N); sums are in float64."""
-    z = np.empty((len(tokens), weights.shape[1]), dtype=weights.dtype)
-    tokens, trigger = _checked(tokens, trigger, weights.shape[1])
-    columns = np.ascontiguousarray(weights.T)
+def histogram(backend, tokens, trigger, weights, n_codes=None):
+    """``z[b, c] = sum_t weights[t, k_b] 1{tokens[b, t] = c}``, shape (B, C); sums are in float64."""
+    n_triggers = weights.shape[1]
+    z = np.empty((len(tokens), n_codes or n_triggers), dtype=weights.dtype)
+    tokens, trigger = _checked(tokens, z.shape[1], trigger, n_triggers)
+    columns = np.ascontiguousarray(weights.T)  # no copy if the columns of ``weights`` are contiguous
     _share(lambda lo, hi: _histogram(tokens, trigger, columns, z, lo, hi), len(tokens), tokens.size)
     return z
 
 
-def accumulate(backend, tokens, trigger, table):
-    """``g[t, k] = sum_{b: k_b = k} table[b, tokens[b, t]]``, shape (T, N)."""
-    T, N = tokens.shape[1], table.shape[1]
-    g = np.empty((T, N), dtype=table.dtype)
-    tokens, trigger = _checked(tokens, trigger, N)
+def accumulate(backend, tokens, trigger, table, n_triggers=None):
+    """``g[t, k] = sum_{b: k_b = k} table[b, tokens[b, t]]``, shape (T, N); its columns are contiguous."""
+    T, N = tokens.shape[1], n_triggers or table.shape[1]
+    columns = np.empty((N, T), dtype=table.dtype)
+    tokens, trigger = _checked(tokens, table.shape[1], trigger, N)
     order = np.argsort(trigger, kind="stable")
     start = np.searchsorted(trigger[order], np.arange(N + 1))  # order[start[k]:start[k + 1]] have trigger k
     table = np.ascontiguousarray(table)
-    _share(lambda lo, hi: _accumulate(tokens, order, start, table, g, lo, hi), N * -(-T // BLOCK), tokens.size)
-    return g
-
-
-@loop
-def invert(tables, which, u):
-    """Return the first index with ``tables[which[b], index] > u[b]``; ``tables`` (rows, n) are cumulative."""
-    chosen = np.empty(u.size, dtype=np.int64)
-    for b in range(u.size):
-        chosen[b] = np.searchsorted(tables[which[b]], u[b], side="right")
-    return chosen
-
-
-def cells(boundaries):
-    """Token of each cell of 4 codes; where a boundary lies inside, ``~token`` of the cell's left end.
-
-    Where the table is not negative no further bits are needed: they cannot change the token.
-    """
-    place = boundaries / 2**SHIFT
-    count = np.bincount(np.ceil(place).astype(np.int64), minlength=(65536 >> SHIFT) + 1)
-    token = np.cumsum(count)[:-1].astype(np.int16 if len(boundaries) < 2**15 else np.int32)
-    inside = np.unique(place[place % 1 > 0].astype(np.int64))
-    token[inside] = ~token[inside]
-    return token
+    blocks = -(-T // BLOCK)
+    _share(lambda lo, hi: _accumulate(tokens, order, start, table, columns, lo, hi), N * blocks, tokens.size)
+    return columns.T
 
 
 @loop
@@ -100,10 +83,51 @@ def _mix(word):
 
 
 @loop
-def _draw(origin, refinement, cells, boundaries, tokens, first, start, stop):
+def invert(tables, which, u):
+    """Return the first index with ``tables[which[b], index] > u[b]``; ``tables`` (rows, n) are cumulative."""
+    chosen = np.empty(u.size, dtype=np.int64)
+    for b in range(u.size):
+        chosen[b] = np.searchsorted(tables[which[b]], u[b], side="right")
+    return chosen
+
+
+def choose(stream: Stream, index, tables, which):
+    """Return :func:`invert` at the uniform numbers ``index`` of a stream, one for each of ``which``."""
+    return _choose(np.uint64(stream.origin), index, tables, which)
+
+
+@loop
+def _choose(origin, index, tables, which):
+    u = np.empty(which.size)
+    for b in range(u.size):
+        u[b] = np.float64(_mix(origin + np.uint64(index[b]) * np.uint64(GOLDEN)) >> np.uint64(11)) * 2.0**-53
+    return invert(tables, which, u)
+
+
+def cells(boundaries, shift=SHIFT):
+    """Token of each cell of ``2**shift`` codes; where a boundary lies inside, ``~token`` of the cell's left end.
+
+    Where the table is not negative no further bits are needed: they cannot change the token.
+    """
+    place = boundaries / 2**shift
+    count = np.bincount(np.ceil(place).astype(np.int64), minlength=(65536 >> shift) + 1)
+    token = np.cumsum(count)[:-1].astype(np.int16 if len(boundaries) < 2**15 else np.int32)
+    inside = np.unique(place[place % 1 > 0].astype(np.int64))
+    token[inside] = ~token[inside]
+    return token
+
+
+@functools.lru_cache(maxsize=16)
+def _remembered_cells(boundaries, shift):
+    """A run draws from one law at every step: make its cells once."""
+    return cells(np.frombuffer(boundaries), shift)
+
+
+@loop
+def _draw(origin, refinement, cells, shift, boundaries, tokens, first, start, stop):
     """Turn words ``start`` to ``stop`` of the stream into four tokens each; ``tokens[0]`` is token ``first``."""
     words = np.empty(WORDS, dtype=np.uint64)
-    mask = np.uint64(0xFFFF >> SHIFT)
+    mask = np.uint64(0xFFFF) >> shift
     for block in range(start, stop, WORDS):
         count = min(WORDS, stop - block)
         for i in range(count):
@@ -111,25 +135,25 @@ def _draw(origin, refinement, cells, boundaries, tokens, first, start, stop):
         out = tokens[4 * block - first : 4 * (block + count) - first]
         for i in range(count):
             word, t = words[i], np.uintp(4 * i)
-            a = cells[word >> np.uint64(SHIFT) & mask]
-            b = cells[word >> np.uint64(SHIFT + 16) & mask]
-            c = cells[word >> np.uint64(SHIFT + 32) & mask]
-            d = cells[word >> np.uint64(SHIFT + 48) & mask]
+            a = cells[word >> shift & mask]
+            b = cells[word >> (shift + np.uint64(16)) & mask]
+            c = cells[word >> (shift + np.uint64(32)) & mask]
+            d = cells[word >> (shift + np.uint64(48)) & mask]
             out[t] = a
             out[t + np.uintp(1)] = b
             out[t + np.uintp(2)] = c
             out[t + np.uintp(3)] = d
             if (a | b | c | d) < 0:
-                _draw_carefully(origin, refinement, cells, boundaries, tokens, first, block + i)
+                _draw_carefully(origin, refinement, cells, shift, boundaries, tokens, first, block + i)
 
 
 @loop
-def _draw_carefully(origin, refinement, cells, boundaries, tokens, first, index):
+def _draw_carefully(origin, refinement, cells, shift, boundaries, tokens, first, index):
     """Turn one word into tokens: only those inside the range, with 53 further bits where 16 do not decide."""
     word = _mix(origin + np.uint64(index) * np.uint64(GOLDEN))
     for i in range(max(4 * index, first), min(4 * index + 4, first + tokens.size)):
         code = word >> np.uint64(16 * (i % 4)) & np.uint64(0xFFFF)
-        token = np.int64(cells[code >> np.uint64(SHIFT)])
+        token = np.int64(cells[code >> shift])
         if token < 0:
             token = ~token
             further = _mix(refinement + np.uint64(i) * np.uint64(GOLDEN)) >> np.uint64(11)
@@ -159,36 +183,40 @@ def _histogram(tokens, trigger, columns, z, start, stop):
 
 
 @loop
-def _accumulate(tokens, order, start, table, g, first, last):
-    """Fill parts ``first`` to ``last`` of ``g``; part ``p`` is block ``p // N`` of positions, trigger ``p % N``."""
-    T, N = g.shape
-    total = np.empty(BLOCK)
+def _accumulate(tokens, order, start, table, columns, first, last):
+    """Fill parts ``first`` to ``last`` of the gradient's columns: block ``p // N`` of column ``p % N``."""
+    N, T = columns.shape
     for part in range(first, last):
         k, lo = part % N, part // N * BLOCK
         hi = min(lo + BLOCK, T)
+        total = columns[k, lo:hi]
         total[:] = 0
         members = order[start[k] : start[k + 1]]
-        for m in range(0, len(members) - 3, 4):  # four samples at a time: fewer visits to ``total``
+        m = 0
+        while m + 4 <= len(members):  # four samples at a time, then two: fewer visits to ``total``
             b0, b1, b2, b3 = members[m], members[m + 1], members[m + 2], members[m + 3]
             x0, x1, x2, x3 = tokens[b0, lo:hi], tokens[b1, lo:hi], tokens[b2, lo:hi], tokens[b3, lo:hi]
             r0, r1, r2, r3 = table[b0], table[b1], table[b2], table[b3]
             for t in range(hi - lo):
                 total[t] += (r0[x0[t]] + r1[x1[t]]) + (r2[x2[t]] + r3[x3[t]])
-        for b in members[len(members) // 4 * 4 :]:
-            x, r = tokens[b, lo:hi], table[b]
+            m += 4
+        if m + 2 <= len(members):
+            b0, b1 = members[m], members[m + 1]
+            x0, x1, r0, r1 = tokens[b0, lo:hi], tokens[b1, lo:hi], table[b0], table[b1]
             for t in range(hi - lo):
-                total[t] += r[x[t]]
-        for t in range(hi - lo):
-            g[lo + t, k] = total[t]
+                total[t] += r0[x0[t]] + r1[x1[t]]
+            m += 2
+        if m < len(members):
+            x0, r0 = tokens[members[m], lo:hi], table[members[m]]
+            for t in range(hi - lo):
+                total[t] += r0[x0[t]]
 
 
-def _checked(tokens, trigger, vocab_size):
+def _checked(tokens, n_codes, trigger, n_triggers):
     """Refuse what the loops would read or write outside their arrays."""
-    for name, array in (("tokens", tokens), ("trigger", trigger)):
-        if (array.dtype.kind != "u" and array.min() < 0) or array.max() >= vocab_size:
-            raise InvalidArgument(
-                f"{name} holds values from {array.min()} to {array.max()}; expected 0 to {vocab_size - 1}"
-            )
+    for name, array, limit in (("tokens", tokens, n_codes), ("trigger", trigger, n_triggers)):
+        if (array.dtype.kind != "u" and array.min() < 0) or array.max() >= limit:
+            raise InvalidArgument(f"{name} holds values from {array.min()} to {array.max()}; expected 0 to {limit - 1}")
     return np.ascontiguousarray(tokens), trigger.astype(np.int64)
 
 

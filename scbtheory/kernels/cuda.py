@@ -67,14 +67,14 @@ __global__ void histogram(const Token* tokens, const long long* trigger, const R
 /* One thread for each (trigger, position): it alone writes g[t, k]. */
 template <typename Token, typename Real>
 __global__ void accumulate(const Token* tokens, const long long* order, const long long* start,
-                           const Real* table, long long T, int N, Real* g) {{
+                           const Real* table, long long T, int codes, int N, Real* g) {{
     long long t = blockIdx.x * (long long) blockDim.x + threadIdx.x;
     int k = blockIdx.y;
     if (t >= T) return;
     double total = 0;
     for (long long m = start[k]; m < start[k + 1]; ++m) {{
         long long b = order[m];
-        total += table[b * N + tokens[b * T + t]];
+        total += table[b * codes + tokens[b * T + t]];
     }}
     g[t * N + k] = total;
 }}
@@ -96,9 +96,9 @@ def draw(backend, stream: Stream, shape, cdf, dtype, first=0):
     return tokens
 
 
-def histogram(backend, tokens, trigger, weights):
-    """``z[b, n] = sum_t weights[t, k_b] 1{tokens[b, t] = n}``, shape (B, N); sums are in float64."""
-    xp, (B, T), N = backend.xp, tokens.shape, weights.shape[1]
+def histogram(backend, tokens, trigger, weights, n_codes=None):
+    """``z[b, c] = sum_t weights[t, k_b] 1{tokens[b, t] = c}``, shape (B, C); sums are in float64."""
+    xp, (B, T), N = backend.xp, tokens.shape, n_codes or weights.shape[1]
     lanes = min(32, BINS // N)
     if lanes == 0:
         raise InvalidArgument(f"vocabulary size {N} is too large for the GPU's histogram; expected at most {BINS}")
@@ -110,13 +110,14 @@ def histogram(backend, tokens, trigger, weights):
     return z.sum(axis=0).astype(weights.dtype)
 
 
-def accumulate(backend, tokens, trigger, table):
+def accumulate(backend, tokens, trigger, table, n_triggers=None):
     """``g[t, k] = sum_{b: k_b = k} table[b, tokens[b, t]]``, shape (T, N); sums are in float64."""
-    xp, T, N = backend.xp, tokens.shape[1], table.shape[1]
+    xp, T, (_, n_codes), N = backend.xp, tokens.shape[1], table.shape, n_triggers or table.shape[1]
     g = xp.empty((T, N), dtype=table.dtype)
     order = xp.argsort(trigger, stable=True).astype(xp.int64)
     start = xp.searchsorted(trigger[order].astype(xp.int64), xp.arange(N + 1)).astype(xp.int64)
-    arguments = xp.ascontiguousarray(tokens), order, start, xp.ascontiguousarray(table), np.int64(T), np.int32(N), g
+    tokens, table = xp.ascontiguousarray(tokens), xp.ascontiguousarray(table)
+    arguments = tokens, order, start, table, np.int64(T), np.int32(n_codes), np.int32(N), g
     _kernel("accumulate", tokens.dtype, table.dtype)((_blocks(T), N), (THREADS,), arguments)
     return g
 

@@ -33,26 +33,25 @@ def draw(backend, stream: Stream, shape, cdf, dtype, first=0):
     return xp.reshape(xp.astype(token, dtype), tuple(shape))
 
 
-def histogram(backend, tokens, trigger, weights):
-    """``z[b, n] = sum_t weights[t, k_b] 1{tokens[b, t] = n}``: the token histogram that attention weighs."""
+def histogram(backend, tokens, trigger, weights, n_codes=None):
+    """``z[b, c] = sum_t weights[t, k_b] 1{tokens[b, t] = c}``: the token histogram that attention weighs."""
     xp = backend.xp
     own = xp.take(weights.T, xp.astype(trigger, xp.int64), axis=0)  # (B, T): each sample's own column
     zero = xp.zeros((1, 1), dtype=own.dtype, device=backend.device)
-    columns = [xp.sum(xp.where(tokens == n, own, zero), axis=1) for n in range(weights.shape[1])]
+    columns = [xp.sum(xp.where(tokens == c, own, zero), axis=1) for c in range(n_codes or weights.shape[1])]
     return xp.stack(columns, axis=1)
 
 
-def accumulate(backend, tokens, trigger, table):
+def accumulate(backend, tokens, trigger, table, n_triggers=None):
     """``g[t, k] = sum_{b: k_b = k} table[b, tokens[b, t]]``: each sample's table, summed by position."""
     xp = backend.xp
-    n_tokens = table.shape[1]
     columns = []
-    for k in range(n_tokens):
+    for k in range(n_triggers or table.shape[1]):
         members = xp.nonzero(trigger == k)[0]
         own, rows = xp.take(tokens, members, axis=0), xp.take(table, members, axis=0)
         column = xp.zeros((tokens.shape[1],), dtype=table.dtype, device=backend.device)
-        for n in range(n_tokens):
-            column = column + xp.astype(own == n, table.dtype).T @ rows[:, n]
+        for c in range(table.shape[1]):
+            column = column + xp.astype(own == c, table.dtype).T @ rows[:, c]
         columns.append(column)
     return xp.stack(columns, axis=1)
 

@@ -11,8 +11,8 @@ import numpy as np
 from scbtheory.plots.style import CYCLE, Picture, canvas, panel_letters
 
 LABELS = {
-    "scbtheory": "scbtheory",
-    "scbtheory_samples": "scbtheory, one byte a token",
+    "scbtheory": "scbtheory, packed where a byte holds two tokens",
+    "scbtheory_samples": "scbtheory, a byte for each token",
     "limit": "limit: random bits, each token touched once",
     "torch_one_hot": "PyTorch, one-hot, autograd, multinomial",
     "torch_gather": "PyTorch, scatter/gather, table sampler",

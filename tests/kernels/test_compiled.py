@@ -8,7 +8,7 @@ import pytest
 from scbtheory.backend import from_namespace, get_backend
 from scbtheory.errors import InvalidArgument
 from scbtheory.kernels import compiled, loops_for, reference
-from scbtheory.kernels.stream import Stream
+from scbtheory.kernels.stream import Stream, uniforms
 
 VOCABULARIES = (2, 3, 16, 64, 300)
 STREAM = Stream.of(seed=7, step=3, purpose=0)
@@ -94,6 +94,50 @@ def test_sums_agree_with_the_reference(vocab_size, dtype, shape):
             np.testing.assert_allclose(computed, expected, rtol=0, atol=2000 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("loops", [reference, compiled])
+def test_codes_need_not_be_as_many_as_triggers(loops):
+    tokens, _, _, table = problem(9, (30, 70), np.float64, np.uint8)
+    trigger, weights = tokens[:, 0] % 4, np.random.default_rng(0).standard_normal((70, 4))
+    one_hot = np.eye(9)[tokens]
+    z = np.einsum("btc,bt->bc", one_hot, weights[:, trigger].T)
+    np.testing.assert_allclose(loops.histogram(NUMPY, tokens, trigger, weights, n_codes=9), z, atol=1e-13)
+    g = np.einsum("btc,bc,bk->tk", one_hot, table, np.eye(4)[trigger])
+    np.testing.assert_allclose(loops.accumulate(NUMPY, tokens, trigger, table, n_triggers=4), g, atol=1e-13)
+
+
+@pytest.mark.parametrize("members", range(10))
+def test_any_number_of_samples_of_one_trigger(members):
+    """They are summed four, two and one at a time, in blocks of positions."""
+    T = compiled.BLOCK + 3
+    tokens, _, _, table = problem(5, (12, T), np.float64, np.uint8)
+    trigger = np.where(np.arange(12) < members, 1, 3)
+    expected = np.zeros((T, 5))
+    for b, k in enumerate(trigger):
+        expected[:, k] += table[b, tokens[b]]
+    np.testing.assert_allclose(compiled.accumulate(NUMPY, tokens, trigger, table), expected, rtol=0, atol=1e-14)
+
+
+def test_choose_inverts_the_uniforms_of_its_stream():
+    rng = np.random.default_rng(0)
+    tables, which, index = (
+        np.cumsum(rng.dirichlet(np.ones(7), size=5), axis=1),
+        rng.integers(5, size=400),
+        np.arange(400),
+    )
+    tables[:, -1] = 1
+    u = uniforms(np, None, STREAM, index[::-1].astype(np.uint64))
+    np.testing.assert_array_equal(
+        compiled.choose(STREAM, index[::-1], tables, which), compiled.invert(tables, which, u)
+    )
+
+
+@pytest.mark.parametrize("vocab_size", [compiled.MANY, compiled.MANY + 1, 256])
+def test_cells_of_one_code_give_the_same_tokens(vocab_size):
+    cdf = cumulative(vocab_size)
+    drawn = compiled.draw(NUMPY, STREAM, (1, 2**18), cdf, np.uint8)
+    np.testing.assert_array_equal(drawn, reference.draw(NUMPY, STREAM, (1, 2**18), cdf, np.uint8))
+
+
 def test_layout_of_the_arguments_does_not_matter():
     tokens, trigger, weights, table = problem(5, (11, 600), np.float64, np.uint8)
     fortran = [np.asfortranarray(x) for x in (tokens, weights, table)]
@@ -106,7 +150,7 @@ def test_layout_of_the_arguments_does_not_matter():
 def test_threads_change_no_bit(monkeypatch, vocab_size):
     monkeypatch.setattr(compiled, "WORTHWHILE", 1)
     token_type = token_types(vocab_size)[0]
-    tokens, trigger, weights, table = problem(vocab_size, (33, 2050), np.float64, token_type)
+    tokens, trigger, weights, table = problem(vocab_size, (33, 2 * compiled.BLOCK + 2), np.float64, token_type)
 
     def everything(threads):
         monkeypatch.setattr(compiled, "THREADS", threads)

@@ -44,8 +44,8 @@ extern "C" void run_histogram(GRID, const u8* x, integers k, const double* w, lo
     FOR_EACH_THREAD histogram<u8, double>(x, k, w, T, N, span, z);
 }
 extern "C" void run_accumulate(GRID, const u8* x, integers order, integers start, const double* table,
-                               long long T, int N, double* g) {
-    FOR_EACH_THREAD accumulate<u8, double>(x, order, start, table, T, N, g);
+                               long long T, int codes, int N, double* g) {
+    FOR_EACH_THREAD accumulate<u8, double>(x, order, start, table, T, codes, N, g);
 }
 """,
 )
@@ -105,6 +105,15 @@ def test_the_same_sums(on_the_cpu, monkeypatch):
     for name, factor in (("histogram", weights), ("accumulate", table)):
         computed = getattr(cuda, name)(NUMPY, tokens, trigger, factor)
         np.testing.assert_allclose(computed, getattr(compiled, name)(NUMPY, tokens, trigger, factor), atol=1e-12)
+
+
+def test_the_same_sums_of_codes(on_the_cpu):
+    tokens, trigger, weights, table = problem()
+    trigger = trigger % 3
+    for name, factor, size in (("histogram", weights[:, :3], {"n_codes": N}), ("accumulate", table, {"n_triggers": 3})):
+        ours, theirs = (getattr(loops, name)(NUMPY, tokens, trigger, factor, **size) for loops in (cuda, compiled))
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
 
 def test_a_vocabulary_beyond_the_fast_memory_is_an_error():
