@@ -70,7 +70,7 @@ def plot(results):
         middle = [r["ms"] for r in runs]
         spread = [[r["ms"] - r["ms_low"] for r in runs], [r["ms_high"] - r["ms"] for r in runs]]
         left.errorbar(range(len(sizes)), middle, spread, marker=marker, linestyle="none", capsize=2, label=label)
-    left.set(yscale="log", ylabel="ms a step", xlabel="$(N, T, B)$", ylim=(None, 1e6))
+    left.set(yscale="log", ylabel="ms a step", xlabel="$(N, T, B)$", ylim=(None, 1e8))
     left.set_xticks(range(len(sizes)), [f"{n}, {t}, {b}" for n, t, b in sizes], fontsize="small")
     left.legend(fontsize="x-small", loc="upper left")
     for axis, axes in zip(AXES, right, strict=True):

@@ -84,10 +84,12 @@ def test_memory_does_not_change_the_packed_samples(task):
 def test_packed_steps_share_no_bits_with_each_other_or_with_samples(task):
     batches = [unpacked(task, streaming.draw_packs(task, 64, seed=5, step=step)).tokens for step in range(2)]
     batches.append(task.sample(64, seed=5, step=0).tokens)
+    [packs] = streaming.draw_packs(task, 64, seed=5)
+    batches.append(packing.decode(packs.codes, packing.width(3) - 1, 3))  # what the leading bits of a code decide
+    batches.append(np.resize(batches[2], batches[3].shape))
     agreement = (task.mu**2).sum()
-    for i in range(3):
-        for j in range(i):
-            assert abs((batches[i] == batches[j]).mean() - agreement) < 5 * (0.25 / batches[i].size) ** 0.5
+    for a, b in [(0, 1), (0, 2), (1, 2), (3, 4)]:
+        assert abs((batches[a] == batches[b]).mean() - agreement) < 5 * (0.25 / batches[a].size) ** 0.5
 
 
 @pytest.mark.parametrize("projected", [False, True])
@@ -155,7 +157,7 @@ def test_parameters_of_another_library_are_an_error(task, strict, packed):
 def test_memory_is_bounded_by_the_parameters_and_the_limit(packed):
     task = scb.SCB.random(vocab_size=3, context_length=200_000, sparsity=2, seed=0)
     theta = scb.Parameters.initial(task)
-    task.sample(1, seed=0)  # what the task keeps
+    streaming.gradient(task, theta, 1, seed=0, packed=packed)  # what the task keeps, and compiled code
     tracemalloc.start()
     streaming.gradient(task, theta, 400, seed=0, packed=packed, memory=2**23)
     peak = tracemalloc.get_traced_memory()[1]

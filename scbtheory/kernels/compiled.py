@@ -226,11 +226,11 @@ def _share(run, parts, size):
     if n == 1:
         return run(0, parts)
     pieces = min(parts, n * PIECES)
-    todo = iter([(parts * i // pieces, parts * (i + 1) // pieces) for i in range(pieces)])
+    todo = iter([(run, parts * i // pieces, parts * (i + 1) // pieces) for i in range(pieces)])
 
-    def work():
-        for lo, hi in todo:  # shared: whoever is free takes the next
-            run(lo, hi)
+    def work():  # knows ``run`` and its arrays from ``todo`` alone, so that a cancelled helper keeps no memory
+        for piece, lo, hi in todo:  # shared: whoever is free takes the next
+            piece(lo, hi)
 
     helpers = [_pool(os.getpid(), n).submit(work) for _ in range(n - 1)]
     work()

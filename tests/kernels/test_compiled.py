@@ -1,6 +1,8 @@
 """The compiled loops against the readable ones: tokens bit for bit, sums to rounding, threads without effect."""
 
 import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -184,6 +186,22 @@ def test_every_part_is_done_once(monkeypatch, threads, parts):
     done = []
     compiled._share(lambda lo, hi: done.extend(range(lo, hi)), parts, size=10 * compiled.WORTHWHILE)
     assert sorted(done) == list(range(parts))
+
+
+def test_a_helper_that_never_began_keeps_no_memory(monkeypatch):
+    monkeypatch.setattr(compiled, "THREADS", 2)
+    pool, wait = ThreadPoolExecutor(1), threading.Event()
+    monkeypatch.setattr(compiled, "_pool", lambda process, workers: pool)
+    pool.submit(wait.wait)  # the helper's turn comes after this
+    array = np.zeros(5)
+    known = weakref.ref(array)
+    compiled._share(lambda lo, hi, array=array: array[lo:hi].sum(), parts=5, size=10 * compiled.WORTHWHILE)
+    del array
+    try:
+        assert known() is None
+    finally:
+        wait.set()
+        pool.shutdown()
 
 
 def test_loops_compile_where_nothing_can_be_written():
