@@ -7,7 +7,6 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.complete
 UV     := $(BIN)/uv
 BENCH  := .venv-bench
-TORCH  ?= https://download.pytorch.org/whl/cpu
 LOCKED  = $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 
 # Two processes share the work already; more threads in each would only get in the way.
@@ -68,10 +67,11 @@ $(STAMP): requirements.lock pyproject.toml
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-# PyTorch and JAX stay out of .venv and of the lock; TORCH has PyTorch without a GPU's libraries.
+# PyTorch and JAX stay out of .venv and of the lock, for their size. PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS may
+# name a build of PyTorch without a GPU's libraries; where they do not, the default build is several GB.
 $(BENCH)/.complete: $(STAMP)
 	$(PYTHON) -m venv --clear $(BENCH)
 	$(UV) pip sync --quiet --python $(BENCH)/bin/python --require-hashes requirements.lock
 	$(PYTHON) -m pip --python $(BENCH)/bin/python install --quiet --disable-pip-version-check \
-	  --extra-index-url $(TORCH) --editable '.[bench]'
+	  --editable '.[bench]'
 	@touch $@

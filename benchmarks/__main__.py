@@ -115,7 +115,7 @@ def main():
         "large": large(options.rounds),
     }
     options.output.write_text(json.dumps(results, indent=1) + "\n")
-    print(report.table(results))
+    print(report.table(report.Results(options.output)))
 
 
 if __name__ == "__main__":

@@ -149,15 +149,15 @@ register(
         samples_statement,
         (
             Route(
-                "monte carlo", "N = 3, T = 80 to 720 (full: 1000 to 16 000), 95 % intervals of the fitted exponents",
+                "monte carlo", "N = 3, T = 80 to 720 (full: 1000 to 9000), 95 % intervals of the fitted exponents",
                 lambda statement: _samples_sampled(
-                    statement, 3, sized((80, 240, 720), (1000, 4000, 16_000))
+                    statement, 3, sized((80, 240, 720), (1000, 3000, 9000))
                 ),
                 limit=0.0, unit="distance from the stated ranges",
             ),
             Route(
-                "monte carlo", "N = 4, another task, T = 80 to 720 (full: 1000 to 9000)",
-                lambda statement: _samples_sampled(statement, 4, sized((80, 240, 720), (1000, 3000, 9000))),
+                "monte carlo", "N = 4, another task, T = 80 to 720 (full: 500 to 4500)",
+                lambda statement: _samples_sampled(statement, 4, sized((80, 240, 720), (500, 1500, 4500))),
                 limit=0.0, unit="distance from the stated ranges",
             ),
         ),

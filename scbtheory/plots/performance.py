@@ -37,7 +37,9 @@ class Results:
         """What the results were measured on."""
         about = dict(self.stored["machine"])
         head = f"{about.pop('processor')}, {about.pop('cores')} cores"
-        return f"{head}; " + ", ".join(f"{name} {version}" for name, version in about.items())
+        load = self.stored.get("load_before")
+        busy = "" if load is None else f"; load average before the run, by other programs: {load:.1f}"
+        return f"{head}; " + ", ".join(f"{name} {version}" for name, version in about.items()) + busy
 
     def ratio(self, peer: str, size: tuple[int, int, int]) -> float:
         """How many times longer a peer's median step took than this package's."""
