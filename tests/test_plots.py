@@ -1,5 +1,7 @@
 """Figures draw what they claim to draw, the same bytes each time, and leave no global state behind."""
 
+from pathlib import Path
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -109,3 +111,17 @@ def test_rounding_keeps_the_support_only_inside_the_interval(task):
     )
     thresholds = support.get_xdata()
     np.testing.assert_array_equal(inside, (thresholds > low) & (thresholds < high))
+
+
+def test_the_performance_page_shows_every_stored_peer_beside_this_package():
+    results = plots.Results(Path(__file__).parents[1] / "benchmarks" / "results.json")
+    stored = {run["peer"] for run in results.stored["steps"]}
+    assert set(results.peers) == stored
+    assert results.ratio("scbtheory", results.sizes[0]) == 1
+    size = results.sizes[1]
+    ours, theirs = (results.found[peer, size]["ms"] for peer in ("scbtheory", "torch_one_hot"))
+    assert results.ratio("torch_one_hot", size) == pytest.approx(theirs / ours)
+    assert f"{theirs / ours:.3g} ×" in results._repr_html_()
+    left, right = results.picture().figure.axes
+    assert len(left.containers) == len(stored)
+    assert len(right.lines) == 3

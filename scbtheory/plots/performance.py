@@ -68,7 +68,7 @@ class Results:
 
     def picture(self) -> Picture:
         """Draw every peer's step at every size, and this package's tokens a second along N, T and B."""
-        with canvas(columns=2, size=(7.6, 3.9), width_ratios=(1.5, 1)) as (picture, axes):
+        with canvas(columns=2, size=(7.6, 4.6), width_ratios=(1.5, 1)) as (picture, axes):
             for peer, colour, marker in zip(self.peers, (*CYCLE, "#888888"), "oPsv^<>D", strict=False):
                 runs = [self.found[peer, size] for size in self.sizes]
                 middle = np.array([r["ms"] for r in runs])
@@ -76,9 +76,9 @@ class Results:
                 axes[0].errorbar(
                     range(len(runs)), middle, bars, fmt=marker, color=colour, ms=5, capsize=2, label=LABELS[peer]
                 )
-            axes[0].set(yscale="log", xlabel="$(N, T, B)$", ylabel="ms a step", xlim=(-0.5, len(self.sizes) - 0.5))
-            axes[0].set_xticks(range(len(self.sizes)), [f"{n}, {t}, {b}" for n, t, b in self.sizes], fontsize=7)
-            axes[0].legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.75, -0.2))
+            axes[0].set(yscale="log", xlabel="$N$, $T$, $B$", ylabel="ms a step", xlim=(-0.5, len(self.sizes) - 0.5))
+            axes[0].set_xticks(range(len(self.sizes)), ["\n".join(map(str, size)) for size in self.sizes], fontsize=8)
+            picture.figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=2, loc="outside lower center")
             for axis, colour, marker in zip(AXES, CYCLE, "osD", strict=False):
                 runs = [r for r in self.stored["scaling"] if r["axis"] == axis]
                 place = "NTB".index(axis)
@@ -86,9 +86,7 @@ class Results:
                 axes[1].semilogx(
                     [r["size"][place] for r in runs], rate, marker + "-", color=colour, ms=4, label=AXES[axis]
                 )
-            axes[1].set(
-                xlabel="size, others at $N=16$, $T=4096$, $B=256$", ylabel="billion tokens a second", ylim=(0, None)
-            )
+            axes[1].set(xlabel="size", ylabel="billion tokens a second", ylim=(0, None))
             axes[1].legend(fontsize=7)
             panel_letters(axes)
             return picture
