@@ -11,11 +11,17 @@ def test_the_claim_holds_and_its_controls_are_rejected(claim_id):
     assert report.holds, str(report)
 
 
-def test_every_claim_has_a_proof_or_says_why_not():
-    """A claim of the theory rests on a symbolic or exact route; experiments are statistical."""
-    for claim_id in claims.ids():
-        kinds = {route.kind for route in claims.find(claim_id).routes}
-        assert kinds & {"symbolic", "exact"} or claim_id.startswith("E"), claim_id
+# Statements about trained models or sampled frequencies: their routes are statistics.
+EXPERIMENTS = {"E1", "E2", "E3", "E4", "T3", "X3"}
+
+
+def test_every_claim_but_an_experiment_has_a_proof():
+    proved = {
+        claim_id
+        for claim_id in claims.ids()
+        if {route.kind for route in claims.find(claim_id).routes} & {"symbolic", "exact"}
+    }
+    assert set(claims.ids()) - proved == EXPERIMENTS
 
 
 def test_ids_follow_the_order_of_the_theory():
