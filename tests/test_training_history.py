@@ -1,0 +1,137 @@
+"""Histories of training: recorded, saved, resumed to the very bits, and refused when they belong elsewhere."""
+
+import numpy as np
+import pytest
+
+import scbtheory as scb
+from scbtheory import training
+from scbtheory.errors import InvalidArgument, ShapeMismatch
+from scbtheory.training import Boost, Descent, History, Learner, Proximal, Refit, Round
+
+
+@pytest.fixture(scope="module")
+def task():
+    return scb.SCB.random(3, 200, 2, seed=0)
+
+
+@pytest.fixture(scope="module")
+def run(task):
+    return training.train(task, training.algorithm(task, tolerance=5e-4), seed=1)
+
+
+def same_bits(first, second):
+    assert first.rows == second.rows
+    assert first.boundaries == second.boundaries
+    assert first.status == second.status
+    np.testing.assert_array_equal(first.theta.A, second.theta.A)
+    np.testing.assert_array_equal(first.theta.V, second.theta.V)
+
+
+STAGES = (Boost(300, max_steps=4), Proximal(80, max_steps=6), Round(), Refit(40, tolerance=1e-9, max_steps=70))
+
+
+@pytest.mark.parametrize("mu", ["known", "estimated"])
+@pytest.mark.parametrize("pauses", [(900,), (1250, 1300, 1700, 2000, 4000)])
+def test_a_resumed_run_ends_with_the_same_bits(task, tmp_path, mu, pauses):
+    path = tmp_path / "run.npz"
+    expected = training.train(task, STAGES, seed=7, mu=mu)
+    for limit in (*pauses, None):
+        found = training.train(task, STAGES, seed=7, mu=mu, max_samples=limit, checkpoint=path)
+        if limit:
+            assert found.status == "paused"
+            assert found.samples[-1] <= limit
+    same_bits(found, expected)
+    same_bits(History.load(path), expected)
+    same_bits(training.train(task, STAGES, seed=7, mu=mu, checkpoint=path), expected)  # finished: nothing to do
+
+
+@pytest.mark.parametrize("stages", [training.adam(0.01, batch_size=32), scb.softmax.SoftmaxDescent(32)])
+def test_stages_with_a_memory_resume_too(task, tmp_path, stages):
+    stages = stages if isinstance(stages, tuple) else (stages,)
+    expected = training.train(task, stages, seed=7, max_samples=1600)
+    for limit in (500, 1600):
+        found = training.train(task, stages, seed=7, max_samples=limit, checkpoint=tmp_path / "run.npz")
+    same_bits(found, expected)
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint(task, tmp_path, monkeypatch):
+    path, expected = tmp_path / "run.npz", training.train(task, STAGES, seed=7)
+    calls, real = [], Learner.gradient
+
+    def dies(self, *args, **options):
+        calls.append(0)
+        if len(calls) == 40:
+            raise KeyboardInterrupt
+        return real(self, *args, **options)
+
+    monkeypatch.setattr(Learner, "gradient", dies)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(task, STAGES, seed=7, checkpoint=path)
+    monkeypatch.undo()
+    same_bits(training.train(task, STAGES, seed=7, checkpoint=path), expected)
+
+
+def test_an_interrupted_save_leaves_the_old_file_whole(run, tmp_path, monkeypatch):
+    path = tmp_path / "run.npz"
+    run.save(path)
+    before = path.read_bytes()
+    monkeypatch.setattr(np, "savez", lambda file, **arrays: file.write(b"half"))
+    monkeypatch.setattr("os.fsync", lambda fd: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        run.save(path)
+    assert path.read_bytes() == before
+
+
+def test_a_checkpoint_of_another_run_is_refused(task, tmp_path):
+    path = tmp_path / "run.npz"
+    training.train(task, STAGES, seed=7, max_samples=600, checkpoint=path)
+    other = scb.SCB.random(3, 200, 2, seed=1)
+    for arguments, word in (
+        ((task, STAGES, {"seed": 8}), "seed"),
+        ((task, STAGES[:2], {"seed": 7}), "stages"),
+        ((other, STAGES, {"seed": 7}), "task"),
+        ((task, STAGES, {"seed": 7, "mu": "estimated"}), "mu"),
+    ):
+        with pytest.raises(InvalidArgument, match=f"another run: its {word}"):
+            training.train(*arguments[:2], checkpoint=path, **arguments[2])
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"text"])
+def test_a_file_that_is_no_history_is_refused(tmp_path, content):
+    path = tmp_path / "x.npz"
+    path.write_bytes(content)
+    with pytest.raises(InvalidArgument, match="not a saved history"):
+        History.load(path)
+    with pytest.raises(InvalidArgument, match="not a saved history"):
+        History.load(tmp_path / "absent.npz")
+
+
+def test_a_history_says_what_it_records(run, tmp_path):
+    with pytest.raises(AttributeError, match="distance_A"):
+        _ = run.distance
+    with pytest.raises(InvalidArgument, match="does not exist"):
+        run.save(tmp_path / "absent" / "x.npz")
+    assert len(run) == len(run.loss)
+
+
+def test_bad_options_are_refused(task):
+    good = training.sgd(0.01)
+    for stages, options, word in (
+        ((), {}, "empty"),
+        (good, {"mu": "guessed"}, "mu is"),
+        (good, {"record": 1.0}, "record"),
+        ((Descent(16, -0.1),), {}, "step_size"),
+        ((Descent(0, 0.1),), {}, "batch_size"),
+        ((Descent(16, float("nan")),), {}, "step_size"),
+        (good, {"seed": -1}, "seed"),
+    ):
+        with pytest.raises(InvalidArgument, match=word):
+            training.train(task, stages, max_samples=100, **options)
+    with pytest.raises(ShapeMismatch):
+        training.train(task, good, start=scb.Parameters(task.Q[:5], task.P))
+
+
+def test_the_progress_bar_changes_nothing(task, capsys):
+    quiet = training.train(task, STAGES, seed=7)
+    assert capsys.readouterr() == ("", "")
+    same_bits(training.train(task, STAGES, seed=7, progress=True), quiet)
