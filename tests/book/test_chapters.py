@@ -37,3 +37,23 @@ def test_the_title_page_answers_every_part_of_the_book():
     for claim_id in claims.ids():
         assert f"book/{claims.chapter(claim_id)}" in toc
         assert f"{{doc}}`{claims.chapter(claim_id)}`" in intro, f"intro.md does not lead to {claims.chapter(claim_id)}"
+
+
+def prose(path):
+    """The Markdown of a page, whatever its kind."""
+    if path.suffix == ".md":
+        return path.read_text(encoding="utf-8")
+    return "\n".join(cells(path.stem, "markdown"))
+
+
+@pytest.mark.parametrize("path", sorted([*BOOK.glob("*.md"), *BOOK.glob("*.ipynb")]), ids=lambda p: p.stem)
+def test_norms_in_tables_are_not_eaten(path):
+    r"""A Markdown table reads ``\|`` as one bar: a norm there must be written ``\lVert … \rVert``."""
+    rows = [line for line in prose(path).splitlines() if line.startswith("|")]
+    assert not [row for row in rows if "\\|" in row]
+
+
+def test_every_reference_is_cited():
+    entries = [line for line in (BOOK / "references.bib").read_text(encoding="utf-8").splitlines() if line[:1] == "@"]
+    pages = "\n".join(map(prose, [*BOOK.glob("*.md"), *BOOK.glob("*.ipynb")]))
+    assert not [entry for entry in entries if entry.split("{")[1].rstrip(",") not in pages]

@@ -62,6 +62,20 @@ def test_a_route_that_breaks_says_so_and_does_not_count_as_a_rejection(registere
     assert not found.controls[1].rejected
 
 
+@pytest.mark.parametrize(
+    ("kind", "limit", "says"),
+    [
+        ("symbolic", 0.0, "agrees exactly"),
+        ("exact", 0.0, "agrees exactly"),
+        ("numeric", 0.5, "metres ≤ 0.5"),
+        ("monte carlo", 0.0, "no metres"),  # a statistic within its range is not an exact agreement
+    ],
+)
+def test_only_a_proof_is_said_to_agree_exactly(kind, limit, says):
+    found = framework.Finding(Route(kind, "", lambda statement: 0, limit=limit, unit="metres"), 0.0)
+    assert found.verdict() == says
+
+
 def test_a_claim_needs_two_routes_and_two_controls(registered):
     one = route({"right": 0, "wrong": 1, "wronger": 2})
     with pytest.raises(ValueError, match="needs two"):
