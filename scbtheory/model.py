@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from scbtheory.checks import below
 from scbtheory.errors import MixedBackends, ShapeMismatch
-from scbtheory.task import SCB, Batch, _below
+from scbtheory.task import SCB, Batch
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Parameters:
     @classmethod
     def random(cls, task: SCB, *, seed: int, admissible: bool = False) -> Parameters:
         r"""Gaussian parameters; ``admissible`` ones satisfy :math:`1^\top a = 1, 1^\top V = 1^\top, V\mu = \mu`."""
-        rng = np.random.Generator(np.random.Philox(_below("seed", seed, 2**64)))
+        rng = np.random.Generator(np.random.Philox(below("seed", seed, 2**64)))
         T, N, mu = task.context_length, task.vocab_size, task._host_mu
         A, V = rng.standard_normal((T, N)) / T**0.5, rng.standard_normal((N, N)) / N**0.5
         if admissible:

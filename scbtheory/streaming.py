@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from scbtheory.checks import below, count
 from scbtheory.kernels import packing
 from scbtheory.kernels.compiled import choose
 from scbtheory.kernels.stream import STEP_BITS, Stream
 from scbtheory.model import Parameters, centred, check, tables
-from scbtheory.task import OUTPUTS, POSITIONS, SCB, TRIGGERS, _below, _cdf, _count
+from scbtheory.task import OUTPUTS, POSITIONS, SCB, TRIGGERS, distribution_function
 
 MEMORY = 2**26
 CODES = 4  # the purpose of a random stream: the four before it belong to ``SCB.sample``
@@ -39,7 +40,7 @@ def gradient(
     :mod:`scbtheory.kernels.packing`), from random bits of their own. From 17 tokens on a byte holds only one
     of them: there ``packed`` changes nothing.
     """
-    batch_size, memory = _count("batch_size", batch_size), _count("memory", memory)
+    batch_size, memory = count("batch_size", batch_size), count("memory", memory)
     check(task, theta)
     parts = _packed if packed and packing.width(task.vocab_size) > 1 else _plain
     A = V = None
@@ -104,10 +105,10 @@ class Packs:
 def draw_packs(task: SCB, batch_size: int, *, seed: int, step: int = 0, memory: int = MEMORY):
     """Yield ``batch_size`` samples as :class:`Packs`, each with at most ``memory`` bytes of codes, or one pack."""
     backend, xp, N, T = task.backend, task.backend.xp, task.vocab_size, task.context_length
-    seed, step = _below("seed", seed, 2**64), _below("step", step, 2 ** (64 - STEP_BITS))
-    _below("batch_size", batch_size, 2**STEP_BITS // T + 1)  # a step owns 2**STEP_BITS codes
-    m, cdf = packing.width(N), _cdf(task._host_mu)
-    cdf_of_codes = _cdf(packing.law(task._host_mu, m))
+    seed, step = below("seed", seed, 2**64), below("step", step, 2 ** (64 - STEP_BITS))
+    below("batch_size", batch_size, 2**STEP_BITS // T + 1)  # a step owns 2**STEP_BITS codes
+    m, cdf = packing.width(N), distribution_function(task._host_mu)
+    cdf_of_codes = distribution_function(packing.law(task._host_mu, m))
     number = np.arange(batch_size)
     trigger = choose(Stream.of(seed, step, TRIGGERS), number, cdf[None, :], np.zeros_like(number))
     position = choose(Stream.of(seed, step, POSITIONS), number, task._position_cdfs, trigger)

@@ -6,7 +6,6 @@ independent; a position :math:`t` from :math:`q^{(k)}`; the output from column :
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from scbtheory.backend import Backend, get_backend
+from scbtheory.checks import below, count
 from scbtheory.errors import (
     InvalidArgument,
     InvalidTask,
@@ -96,7 +96,7 @@ class SCB:
         chosen, with weights 0.6 uniform and 0.4 Dirichlet(1), so that none is below ``0.6 / sparsity``.
         """
         N, T, s = (
-            _count(name, value)
+            count(name, value)
             for name, value in (
                 ("vocab_size", vocab_size), ("context_length", context_length), ("sparsity", sparsity)
             )
@@ -105,7 +105,7 @@ class SCB:
             raise InvalidArgument(f"vocab_size is {N}; with fewer than two tokens there is nothing to learn")
         if s > T:
             raise InvalidArgument(f"sparsity is {s}, context_length is {T}; sparsity must be at most the length")
-        rng = np.random.Generator(np.random.Philox(_below("seed", seed, 2**64)))
+        rng = np.random.Generator(np.random.Philox(below("seed", seed, 2**64)))
         cycle = rng.permutation(N)
         P = 0.5 * rng.dirichlet(np.ones(N), size=N).T
         P[np.roll(cycle, -1), cycle] += 0.5
@@ -174,11 +174,11 @@ class SCB:
         ------
         InvalidArgument : a number is out of range, or the tokens do not fit the available memory.
         """
-        B, T, xp = _count("batch_size", batch_size), self.context_length, self.backend.xp
-        seed, step = _below("seed", seed, 2**64), _below("step", step, 2 ** (64 - STEP_BITS))
+        B, T, xp = count("batch_size", batch_size), self.context_length, self.backend.xp
+        seed, step = below("seed", seed, 2**64), below("step", step, 2 ** (64 - STEP_BITS))
         _check_memory(self, B)
-        first = _below("first", first, 2**STEP_BITS // T - B + 1)  # a step owns 2**STEP_BITS tokens
-        dtype, cdf = self.token_dtype, _cdf(self._host_mu)
+        first = below("first", first, 2**STEP_BITS // T - B + 1)  # a step owns 2**STEP_BITS tokens
+        dtype, cdf = self.token_dtype, distribution_function(self._host_mu)
         tokens = self.backend.kernels.draw(
             self.backend, Stream.of(seed, step, TOKENS), (B, T), cdf, dtype, first=first * T
         )
@@ -198,11 +198,11 @@ class SCB:
 
     @cached_property
     def _position_cdfs(self):
-        return np.stack([_cdf(column) for column in self._host_Q.T])
+        return np.stack([distribution_function(column) for column in self._host_Q.T])
 
     @cached_property
     def _output_cdfs(self):
-        return np.stack([_cdf(column) for column in self._host_P.T])
+        return np.stack([distribution_function(column) for column in self._host_P.T])
 
     def __repr__(self) -> str:
         return (
@@ -243,11 +243,11 @@ def _check_columns(name, matrix):
 
 def _stationary(P) -> np.ndarray:
     """Return the unique positive solution of ``P mu = mu``; it exists just when P is irreducible."""
-    count, label = connected_components(P.T > 0, directed=True, connection="strong")
-    if count > 1:
-        groups = [np.flatnonzero(label == c).tolist() for c in range(count)]
+    parts, label = connected_components(P.T > 0, directed=True, connection="strong")
+    if parts > 1:
+        groups = [np.flatnonzero(label == c).tolist() for c in range(parts)]
         raise ReducibleChain(
-            f"P is reducible: its tokens fall into {count} classes {groups} that do not all reach each other, "
+            f"P is reducible: its tokens fall into {parts} classes {groups} that do not all reach each other, "
             "so no unique positive stationary distribution exists"
         )
     N = len(P)
@@ -263,32 +263,11 @@ def _stationary(P) -> np.ndarray:
     return mu / mu.sum()
 
 
-def _cdf(probabilities) -> np.ndarray:
+def distribution_function(probabilities) -> np.ndarray:
     """Cumulative sums, exactly 1 from the last possible outcome on, so that u < 1 never overshoots."""
     cdf = np.minimum(np.cumsum(probabilities), 1.0)
     cdf[np.flatnonzero(probabilities)[-1] :] = 1.0
     return cdf
-
-
-def _integer(name, value) -> int:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return operator.index(value)
-    except TypeError:
-        raise InvalidArgument(f"{name} is {value!r}; expected a whole number") from None
-
-
-def _below(name, value, limit) -> int:
-    if not 0 <= _integer(name, value) < limit:
-        raise InvalidArgument(f"{name} is {value}; expected a whole number, at least 0 and below {limit}")
-    return operator.index(value)
-
-
-def _count(name, value) -> int:
-    if _integer(name, value) < 1:
-        raise InvalidArgument(f"{name} is {value}; expected a whole number, at least 1")
-    return operator.index(value)
 
 
 def _check_memory(task, batch_size):

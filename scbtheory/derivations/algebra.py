@@ -112,7 +112,7 @@ def normal(expr, rules: Rules | None = None, expectation=None):
     pending, done = list(words(expr).items()), defaultdict(lambda: sp.Integer(0))
     while pending:
         word, coefficient = pending.pop()
-        rewritten = _rewrite(word, rules, expectation)
+        rewritten = rewrite(word, rules, expectation)
         if rewritten is None:
             outer, numbers = _close(word)
             done[outer] += normal(coefficient, rules, expectation) * numbers
@@ -138,7 +138,7 @@ def _trace(arg, rules, expectation):
         # word is the identity of that size, which for a row times a column is the number 1.
         for turn in range(max(len(word), 1)):
             turned = word[turn:] + word[:turn]
-            rewritten = _rewrite(turned, rules, expectation)
+            rewritten = rewrite(turned, rules, expectation)
             if rewritten is not None:
                 rows = turned[0].shape[0]
                 pending += [(new, rows, coefficient * c) for new, c in rewritten.items()]
@@ -148,7 +148,7 @@ def _trace(arg, rules, expectation):
     return sp.expand(total)
 
 
-def _rewrite(word, rules, expectation):
+def rewrite(word, rules, expectation):
     """Return the word after one rule or one expectation as ``{word: coefficient}``, or None."""
     if expectation is not None:
         averaged = expectation(word)
@@ -169,7 +169,7 @@ def _close(word):
     for piece in pieces:
         closed = piece and piece[0].shape[0] == "1" and piece[-1].shape[1] == "1"
         if closed:
-            numbers *= _name(piece, cyclic=False)
+            numbers *= symbol_of(piece, cyclic=False)
         else:
             open_piece += piece
     return tuple(open_piece), numbers
@@ -183,10 +183,10 @@ def _number(word, rows):
         turned = word[turn:] + word[:turn]
         if turned[0].shape[0] == "1":  # the cycle passes through a vector: a product of inner products
             return _close(turned)[1]
-    return _name(word, cyclic=True)
+    return symbol_of(word, cyclic=True)
 
 
-def _name(word, cyclic):
+def symbol_of(word, cyclic):
     """Return one commuting symbol for a number, the same for a word, its transpose and its rotations."""
     candidates = [word, flip(word)]
     if cyclic:

@@ -20,7 +20,7 @@ from math import prod
 import sympy as sp
 
 from scbtheory.derivations import symbols as s
-from scbtheory.derivations.algebra import N, Rules, T, _name, _rewrite, expression, flip, words
+from scbtheory.derivations.algebra import N, Rules, T, expression, flip, rewrite, symbol_of, words
 
 SIZES = {"N": N, "T": T, "1": sp.Integer(1)}
 
@@ -173,7 +173,7 @@ def reduced(expr, rules: Rules = RULES, name=None):
 
 def number(expr, rules: Rules = RULES):
     """Return the normal form of a polynomial in traces: one in commuting symbols, for every N and T."""
-    return reduced(expr, rules, lambda w: _name(w, cyclic=w[0].shape[0] != "1"))
+    return reduced(expr, rules, lambda w: symbol_of(w, cyclic=w[0].shape[0] != "1"))
 
 
 def one_token(expr, rules: Rules = RULES):
@@ -209,7 +209,7 @@ def _products(expr):
 def _reduced(word, rules):
     """Return (coefficient, inner products) pairs of a closed word under the rules, whichever letter comes first."""
     for turn in range(max(len(word), 1)):
-        rewritten = _rewrite(word[turn:] + word[:turn], rules, None)
+        rewritten = rewrite(word[turn:] + word[:turn], rules, None)
         if rewritten is not None:
             # What vanishes altogether was a number, or the identity in a trace, which counts its size.
             gone = [(SIZES[word[turn].shape[0]], ())]

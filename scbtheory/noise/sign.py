@@ -30,10 +30,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
+from scbtheory.checks import count
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters
 from scbtheory.noise._checks import BatchTooSmall, correlated, one_tokens, positive
-from scbtheory.task import SCB, _count
+from scbtheory.task import SCB
 
 ADDED = 0.5  # relative variance that the limit may leave out: it moves a probability by at most 0.05
 SMALL = 0.25  # variance of Y above which the sign is not decided near the saddle
@@ -179,7 +180,7 @@ def train_signs(
     mean needs. The fraction of positive Y estimates the probability of the right sign.
     Small batches go through one call of the token loops together: R runs as one task of R * N triggers.
     """
-    runs, size = _count("runs", runs), _count("batch_size", batch_size)
+    runs, size = count("runs", runs), count("batch_size", batch_size)
     value, attention, rate = rates(task, step_size, attention_step_size)
     reach = positive("reach", reach)
     steps = 4 * math.ceil(math.log1p(reach * rate * task.context_length / value) / math.log1p(rate))

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from scbtheory import population
+from scbtheory.checks import below
 from scbtheory.dynamics import reduce
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters, check
-from scbtheory.task import SCB, _below
+from scbtheory.task import SCB
 from scbtheory.training._history import Boundary, Divergence, History
 from scbtheory.training._learner import Learner
 
@@ -62,7 +63,7 @@ def train(
     start = start or Parameters.initial(task)
     check(task, start)
     description = {
-        "task": _fingerprint(task, start), "seed": _below("seed", seed, 2**64), "mu": mu, "record": record,
+        "task": _fingerprint(task, start), "seed": below("seed", seed, 2**64), "mu": mu, "record": record,
         "dtype": str(task.backend.dtype).rpartition(".")[2].rstrip("'>"), "stages": [_describe(s) for s in stages],
     }  # fmt: skip
     if checkpoint is not None and Path(checkpoint).exists():

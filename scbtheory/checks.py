@@ -1,0 +1,31 @@
+"""Whole numbers that come from outside: accepted, or refused with what came in (``InvalidArgument``)."""
+
+from __future__ import annotations
+
+import operator
+
+from scbtheory.errors import InvalidArgument
+
+
+def integer(name, value) -> int:
+    """Return a whole number, or refuse what is not one (a bool is not)."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise InvalidArgument(f"{name} is {value!r}; expected a whole number") from None
+
+
+def below(name, value, limit) -> int:
+    """Return a whole number from 0 to below ``limit``, or refuse it."""
+    if not 0 <= integer(name, value) < limit:
+        raise InvalidArgument(f"{name} is {value}; expected a whole number, at least 0 and below {limit}")
+    return operator.index(value)
+
+
+def count(name, value) -> int:
+    """Return a whole number of at least 1, or refuse it."""
+    if integer(name, value) < 1:
+        raise InvalidArgument(f"{name} is {value}; expected a whole number, at least 1")
+    return operator.index(value)
