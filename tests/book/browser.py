@@ -70,6 +70,7 @@ class Browser:
         self.session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def __enter__(self) -> "Browser":
         return self
@@ -123,13 +124,19 @@ class Browser:
 
     def open(self, page: Path) -> Page:
         self.events.clear()
-        self.call("Page.navigate", url=page.as_uri())
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+        loader = self.call("Page.navigate", url=page.as_uri())["loaderId"]
+        while not any(_loaded(event, loader) for event in self.events):
             self._next()
         if self.evaluate("typeof MathJax === 'object' && 'startup' in MathJax"):
             self.evaluate(SETTLED)
         state = self.evaluate(STATE)
         return Page(errors=[text for event in self.events if (text := _complaint(event))], **state)
+
+
+def _loaded(event: dict, loader: str) -> bool:
+    """Whether this navigation has ended: the page before it may end its own late."""
+    params = event.get("params", {})
+    return event["method"] == "Page.lifecycleEvent" and (params["loaderId"], params["name"]) == (loader, "load")
 
 
 def _complaint(event: dict) -> str | None:
