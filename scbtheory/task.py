@@ -22,8 +22,8 @@ from scbtheory.errors import (
     ReducibleChain,
     ShapeMismatch,
 )
-from scbtheory.kernels.compiled import invert
-from scbtheory.kernels.stream import STEP_BITS, Stream, uniforms
+from scbtheory.kernels.compiled import choose
+from scbtheory.kernels.stream import STEP_BITS, Stream
 from scbtheory.memory import available
 
 TOLERANCE = 1e-9  # how far a column of P or Q may sum from 1 before it is an error
@@ -182,18 +182,17 @@ class SCB:
         tokens = self.backend.kernels.draw(
             self.backend, Stream.of(seed, step, TOKENS), (B, T), cdf, dtype, first=first * T
         )
-        index = xp.arange(first, first + B, dtype=xp.uint64, device=self.backend.device)
+        index = np.arange(first, first + B, dtype=np.uint64)
 
-        def choose(purpose, tables, which):
+        def pick(purpose, tables, which):
             """Invert the distribution function ``tables[which[b]]`` at a uniform number of its own."""
-            u = uniforms(xp, self.backend.device, Stream.of(seed, step, purpose), index)
-            return invert(tables, which, self.backend.to_numpy(u))
+            return choose(Stream.of(seed, step, purpose), index, tables, which)
 
-        trigger = choose(TRIGGERS, cdf[None, :], np.zeros(B, dtype=np.int64))
-        position = self.backend.asarray(choose(POSITIONS, self._position_cdfs, trigger), xp.int64)
+        trigger = pick(TRIGGERS, cdf[None, :], np.zeros(B, dtype=np.int64))
+        position = self.backend.asarray(pick(POSITIONS, self._position_cdfs, trigger), xp.int64)
         row = xp.arange(B, dtype=xp.int64, device=self.backend.device)
         copied = self.backend.to_numpy(xp.take(xp.reshape(tokens, (-1,)), row * T + position))
-        output = choose(OUTPUTS, self._output_cdfs, copied.astype(np.int64))
+        output = pick(OUTPUTS, self._output_cdfs, copied.astype(np.int64))
         return Batch(tokens, self.backend.asarray(trigger, dtype), self.backend.asarray(output, dtype), position)
 
     @cached_property

@@ -26,6 +26,7 @@ SHIFT = 2  # a cell is 2**2 codes: a table of cells takes 32 KiB, and few of the
 MANY = 64  # … until there are so many boundaries that a cell for each code is faster
 WORDS = 1024  # words hashed at a time, which stay in the fastest cache
 BLOCK = 2048  # positions whose gradient is summed at a time
+ONE, TWO, THREE = np.uintp(1), np.uintp(2), np.uintp(3)  # unsigned: an index that could be negative costs a test
 
 
 def loop(function):
@@ -111,7 +112,8 @@ def cells(boundaries, shift=SHIFT):
     """
     place = boundaries / 2**shift
     count = np.bincount(np.ceil(place).astype(np.int64), minlength=(65536 >> shift) + 1)
-    token = np.cumsum(count)[:-1].astype(np.int16 if len(boundaries) < 2**15 else np.int32)
+    small = next(t for t in (np.int8, np.int16, np.int32) if len(boundaries) <= np.iinfo(t).max)
+    token = np.cumsum(count)[:-1].astype(small)
     inside = np.unique(place[place % 1 > 0].astype(np.int64))
     token[inside] = ~token[inside]
     return token
@@ -127,22 +129,21 @@ def _remembered_cells(boundaries, shift):
 def _draw(origin, refinement, cells, shift, boundaries, tokens, first, start, stop):
     """Turn words ``start`` to ``stop`` of the stream into four tokens each; ``tokens[0]`` is token ``first``."""
     words = np.empty(WORDS, dtype=np.uint64)
-    mask = np.uint64(0xFFFF) >> shift
+    codes = words.view(np.uint16)  # the four lanes of each word, in order on a little-endian machine
+    lanes = np.uint64(0x0001000100010001) * (np.uint64(0xFFFF) >> shift)
     for block in range(start, stop, WORDS):
         count = min(WORDS, stop - block)
         for i in range(count):
-            words[i] = _mix(origin + np.uint64(block + i) * np.uint64(GOLDEN))
+            words[i] = _mix(origin + np.uint64(block + i) * np.uint64(GOLDEN)) >> shift & lanes
         out = tokens[4 * block - first : 4 * (block + count) - first]
         for i in range(count):
-            word, t = words[i], np.uintp(4 * i)
-            a = cells[word >> shift & mask]
-            b = cells[word >> (shift + np.uint64(16)) & mask]
-            c = cells[word >> (shift + np.uint64(32)) & mask]
-            d = cells[word >> (shift + np.uint64(48)) & mask]
+            t = np.uintp(4 * i)
+            a, b = cells[codes[t]], cells[codes[t + ONE]]
+            c, d = cells[codes[t + TWO]], cells[codes[t + THREE]]
             out[t] = a
-            out[t + np.uintp(1)] = b
-            out[t + np.uintp(2)] = c
-            out[t + np.uintp(3)] = d
+            out[t + ONE] = b
+            out[t + TWO] = c
+            out[t + THREE] = d
             if (a | b | c | d) < 0:
                 _draw_carefully(origin, refinement, cells, shift, boundaries, tokens, first, block + i)
 
@@ -171,11 +172,12 @@ def _histogram(tokens, trigger, columns, z, start, stop):
     for b in range(start, stop):
         row, weight = tokens[b], columns[trigger[b]]
         bins[:] = 0
-        for t in range(0, fours, 4):
+        for i in range(0, fours, 4):
+            t = np.uintp(i)
             bins[0, row[t]] += weight[t]
-            bins[1, row[t + 1]] += weight[t + 1]
-            bins[2, row[t + 2]] += weight[t + 2]
-            bins[3, row[t + 3]] += weight[t + 3]
+            bins[1, row[t + ONE]] += weight[t + ONE]
+            bins[2, row[t + TWO]] += weight[t + TWO]
+            bins[3, row[t + THREE]] += weight[t + THREE]
         for t in range(fours, T):
             bins[0, row[t]] += weight[t]
         for n in range(N):
