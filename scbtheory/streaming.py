@@ -25,11 +25,12 @@ def gradient(
     *,
     seed: int,
     step: int = 0,
+    first: int = 0,
     projected: bool = False,
     packed: bool = False,
     memory: int = MEMORY,
 ) -> Parameters:
-    """Return ``minibatch_gradient(task, theta, task.sample(batch_size, seed=seed, step=step))``.
+    """Return ``minibatch_gradient(task, theta, task.sample(batch_size, seed=seed, step=step, first=first))``.
 
     The same samples, the same gradient to rounding, but never more than ``memory`` bytes of tokens
     at once (or one sample, if that is more). A gradient is a sum over samples, so that of a
@@ -44,7 +45,7 @@ def gradient(
     check(task, theta)
     parts = _packed if packed and packing.width(task.vocab_size) > 1 else _plain
     A = V = None
-    for into_A, into_V in parts(task, theta, batch_size, seed, step, projected, memory):
+    for into_A, into_V in parts(task, theta, batch_size, seed, step, first, projected, memory):
         if A is None:
             A, V = into_A, into_V
         else:
@@ -54,24 +55,24 @@ def gradient(
     return Parameters(centred(task, A) if projected else A, V)
 
 
-def _plain(task, theta, batch_size, seed, step, projected, memory):
+def _plain(task, theta, batch_size, seed, step, first, projected, memory):
     """Yield the gradient of each part of the batch that ``task.sample`` draws."""
     loops, backend = task.backend.kernels, task.backend
     rows = max(1, memory // task.sample_bytes)
-    for first in range(0, batch_size, rows):
-        batch = task.sample(min(rows, batch_size - first), seed=seed, step=step, first=first)
+    for done in range(0, batch_size, rows):
+        batch = task.sample(min(rows, batch_size - done), seed=seed, step=step, first=first + done)
         z = loops.histogram(backend, batch.tokens, batch.trigger, theta.A)
         table, into_V = tables(task, theta, z, batch.trigger, batch.output, batch_size, projected=projected)
         yield loops.accumulate(backend, batch.tokens, batch.trigger, table), into_V
         del batch  # before the next part is drawn
 
 
-def _packed(task, theta, batch_size, seed, step, projected, memory):
+def _packed(task, theta, batch_size, seed, step, first, projected, memory):
     """Yield the gradient of each part of a batch whose samples travel in packs, m to a byte."""
     backend, xp, loops, N = task.backend, task.backend.xp, task.backend.kernels, task.vocab_size
     m = packing.width(N)
     D = backend.asarray(packing.incidence(N, m))
-    for pack in draw_packs(task, batch_size, seed=seed, step=step, memory=memory):
+    for pack in draw_packs(task, batch_size, seed=seed, step=step, first=first, memory=memory):
         counts = loops.histogram(backend, pack.codes, pack.of, theta.A, n_codes=N**m)  # of codes, as attention weighs
         z = xp.take(xp.reshape(counts @ D, (-1, N)), pack.seat, axis=0)
         table, into_V = tables(task, theta, z, pack.trigger, pack.output, batch_size, projected=projected)
@@ -102,30 +103,34 @@ class Packs:
     output: Any
 
 
-def draw_packs(task: SCB, batch_size: int, *, seed: int, step: int = 0, memory: int = MEMORY):
-    """Yield ``batch_size`` samples as :class:`Packs`, each with at most ``memory`` bytes of codes, or one pack."""
+def draw_packs(task: SCB, batch_size: int, *, seed: int, step: int = 0, first: int = 0, memory: int = MEMORY):
+    """Yield ``batch_size`` samples as :class:`Packs`, each with at most ``memory`` bytes of codes, or one pack.
+
+    ``first`` skips the random bits of that many samples of the step.
+    """
     backend, xp, N, T = task.backend, task.backend.xp, task.vocab_size, task.context_length
     seed, step = below("seed", seed, 2**64), below("step", step, 2 ** (64 - STEP_BITS))
     below("batch_size", batch_size, 2**STEP_BITS // T + 1)  # a step owns 2**STEP_BITS codes
+    first = below("first", first, 2**STEP_BITS // T - batch_size + 1)
     m, cdf = packing.width(N), distribution_function(task._host_mu)
     cdf_of_codes = distribution_function(packing.law(task._host_mu, m))
-    number = np.arange(batch_size)
+    number = np.arange(first, first + batch_size)
     trigger = choose(Stream.of(seed, step, TRIGGERS), number, cdf[None, :], np.zeros_like(number))
     position = choose(Stream.of(seed, step, POSITIONS), number, task._position_cdfs, trigger)
     seat, of = packing.seats(trigger, N, m)
     rows = max(1, memory // T)
-    for first in range(0, len(of), rows):
-        own = np.flatnonzero((m * first <= seat) & (seat < m * (first + rows)))
-        here, packs = seat[own] - m * first, min(rows, len(of) - first)
-        codes = backend.kernels.draw(
-            backend, Stream.of(seed, step, CODES), (packs, T), cdf_of_codes, xp.uint8, first=first * T
+    for done in range(0, len(of), rows):
+        own = np.flatnonzero((m * done <= seat) & (seat < m * (done + rows)))
+        here, packs = seat[own] - m * done, min(rows, len(of) - done)
+        codes = backend.kernels.draw(  # packs are no more than samples: these bits are no other sample's
+            backend, Stream.of(seed, step, CODES), (packs, T), cdf_of_codes, xp.uint8, first=(first + done) * T
         )
         place = backend.asarray(here // m * T + position[own], xp.int64)
         code = backend.to_numpy(xp.take(xp.reshape(codes, (-1,)), place)).astype(np.int64)
         copied = packing.decode(code, here % m, N)
-        output = choose(Stream.of(seed, step, OUTPUTS), own, task._output_cdfs, copied)
+        output = choose(Stream.of(seed, step, OUTPUTS), number[own], task._output_cdfs, copied)
         sitting = np.full(m * packs, len(own))
         sitting[here] = np.arange(len(own))
-        integers = of[first : first + rows], here, sitting, trigger[own], output
+        integers = of[done : done + rows], here, sitting, trigger[own], output
         yield Packs(codes, *(backend.asarray(x, xp.int64) for x in integers))
         del codes  # before the next part is drawn

@@ -92,6 +92,34 @@ def test_packed_steps_share_no_bits_with_each_other_or_with_samples(task):
         assert abs((batches[a] == batches[b]).mean() - agreement) < 5 * (0.25 / batches[a].size) ** 0.5
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_later_samples_of_a_step_are_others(task, packed):
+    """``first`` goes on where the samples before ended: no bits are shared, and plain batches add up."""
+    theta = scb.Parameters.random(task, seed=1)
+    whole, start, rest = (
+        streaming.gradient(task, theta, size, seed=5, first=first, packed=packed)
+        for size, first in ((30, 0), (20, 0), (10, 20))
+    )
+    total = (20 * start.A + 10 * rest.A) / 30
+    assert np.allclose(total, whole.A, rtol=0, atol=1e-14) != packed
+    batches = [unpacked(task, streaming.draw_packs(task, 64, seed=5, first=first)).tokens for first in (0, 64)]
+    agreement = (task.mu**2).sum()
+    assert abs((batches[0] == batches[1]).mean() - agreement) < 5 * (0.25 / batches[0].size) ** 0.5
+
+
+def test_packed_batches_draw_ranges_of_bits_that_do_not_meet(task, monkeypatch):
+    drawn, real = [], task.backend.kernels.draw
+
+    def draw(backend, stream, shape, *rest, first):
+        drawn.append((first, first + int(np.prod(shape))))
+        return real(backend, stream, shape, *rest, first=first)
+
+    monkeypatch.setattr(task.backend.kernels, "draw", draw)
+    for first, size in ((0, 7), (7, 50), (57, 3)):
+        list(streaming.draw_packs(task, size, seed=5, first=first, memory=400))
+    assert all(stop <= start for (_, stop), (start, _) in zip(drawn, drawn[1:], strict=False))
+
+
 @pytest.mark.parametrize("projected", [False, True])
 def test_the_packed_gradient_has_the_law_of_the_other(projected):
     """Mean: the population gradient (plain) within its standard errors; variances: those of the unpacked path."""
@@ -212,5 +240,7 @@ def test_a_packed_batch_beyond_a_step_s_stream_is_an_error(task):
 
 @pytest.mark.parametrize("first", [-1, 2**40, 0.5])
 def test_a_wrong_first_sample_is_an_error(task, first):
+    with pytest.raises(InvalidArgument, match="first is"):
+        next(streaming.draw_packs(task, 4, seed=0, first=first))
     with pytest.raises(InvalidArgument, match="first is"):
         task.sample(4, seed=0, first=first)

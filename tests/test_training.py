@@ -7,6 +7,7 @@ import pytest
 
 import scbtheory as scb
 from scbtheory import training
+from scbtheory.errors import InvalidArgument
 from scbtheory.training import Adam, Boost, Learner, Proximal, Refit, Round
 
 
@@ -18,6 +19,32 @@ def task():
 @pytest.fixture(scope="module")
 def run(task):
     return training.train(task, training.algorithm(task, tolerance=5e-4), seed=1)
+
+
+def test_a_packed_run_learns_as_well_from_other_samples(task, run):
+    packed = training.train(task, training.algorithm(task, tolerance=5e-4), seed=1, packed=True)
+    assert packed.status == "finished"
+    assert packed.distance_A[-1] < 2e-3
+    assert packed.distance_A[-1] != run.distance_A[-1]
+    np.testing.assert_array_equal(packed.theta.A > 0, task.Q > 0)
+
+
+def test_packed_batches_of_a_learner_share_no_samples(task):
+    """Each batch of the learner is the next part of the stream, also across the stream's steps."""
+    learner = Learner(task, 4, scb.Parameters.random(task, seed=2), task.mu, packed=True)
+    capacity = 2**40 // task.context_length
+    learner.samples = capacity - 50
+    for size, step, first in ((30, 0, capacity - 50), (30, 1, 0), (5, 1, 30)):
+        found = learner.gradient(size, projected=True)
+        where = {"seed": 4, "step": step, "first": first}
+        expected = scb.streaming.gradient(task, learner.theta, size, **where, projected=True, packed=True)
+        np.testing.assert_array_equal(found.A, expected.A)
+    assert learner.samples == capacity + 35
+
+
+def test_packed_samples_are_not_counted(task):
+    with pytest.raises(InvalidArgument, match="'estimated' and packed is True"):
+        training.train(task, training.sgd(0.01), mu="estimated", packed=True)
 
 
 # --- the whole algorithm -------------------------------------------------------------------------

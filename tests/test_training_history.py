@@ -30,19 +30,19 @@ def same_bits(first, second):
 STAGES = (Boost(300, max_steps=4), Proximal(80, max_steps=6), Round(), Refit(40, tolerance=1e-9, max_steps=70))
 
 
-@pytest.mark.parametrize("mu", ["known", "estimated"])
+@pytest.mark.parametrize("options", [{"mu": "known"}, {"mu": "estimated"}, {"packed": True}], ids=str)
 @pytest.mark.parametrize("pauses", [(900,), (1250, 1300, 1700, 2000, 4000)])
-def test_a_resumed_run_ends_with_the_same_bits(task, tmp_path, mu, pauses):
+def test_a_resumed_run_ends_with_the_same_bits(task, tmp_path, options, pauses):
     path = tmp_path / "run.npz"
-    expected = training.train(task, STAGES, seed=7, mu=mu)
+    expected = training.train(task, STAGES, seed=7, **options)
     for limit in (*pauses, None):
-        found = training.train(task, STAGES, seed=7, mu=mu, max_samples=limit, checkpoint=path)
+        found = training.train(task, STAGES, seed=7, **options, max_samples=limit, checkpoint=path)
         if limit:
             assert found.status == "paused"
             assert found.samples[-1] <= limit
     same_bits(found, expected)
     same_bits(History.load(path), expected)
-    same_bits(training.train(task, STAGES, seed=7, mu=mu, checkpoint=path), expected)  # finished: nothing to do
+    same_bits(training.train(task, STAGES, seed=7, **options, checkpoint=path), expected)  # finished: nothing to do
 
 
 @pytest.mark.parametrize("stages", [training.adam(0.01, batch_size=32), scb.softmax.SoftmaxDescent(32)])
@@ -91,6 +91,7 @@ def test_a_checkpoint_of_another_run_is_refused(task, tmp_path):
         ((task, STAGES[:2], {"seed": 7}), "stages"),
         ((other, STAGES, {"seed": 7}), "task"),
         ((task, STAGES, {"seed": 7, "mu": "estimated"}), "mu"),
+        ((task, STAGES, {"seed": 7, "packed": True}), "packed"),
     ):
         with pytest.raises(InvalidArgument, match=f"another run: its {word}"):
             training.train(*arguments[:2], checkpoint=path, **arguments[2])

@@ -3,6 +3,7 @@ r"""Claims E1 and E4: runs whose course the two-number flows predicted before th
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache, partial
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from scbtheory.claims.scalars import bundle
 from scbtheory.claims.transfer import with_two_equal
 
 STEP = 0.1  # η, with balanced steps
-SEEDS = range(8)
+SEEDS, TASK = range(100, 108), 23  # drawn for the first time after all limits below had been fixed
 
 
 def crossing(steps, values, level) -> float:
@@ -50,21 +51,34 @@ def _course_reduced(statement):
 
 
 @cache
-def courses(N: int, T: int, batch_size: int):
-    """A task and its minibatch runs from scratch, every step recorded, one a seed."""
-    task = scb.SCB.random(N, T, 2, seed=3)
-    last = 1.25 * math.log(2 * T * task.K_Q) / math.log(1 + STEP)
-    stages = scb.training.projected_sgd(task, STEP, batch_size=batch_size)
-    budget = {"max_samples": math.ceil(last) * batch_size, "record": 1 + 1e-9}
-    return task, [scb.training.train(task, stages, seed=seed, **budget) for seed in SEEDS]
+def courses(N: int, T: int, *batches: int | tuple[int, int]):
+    """A task and its minibatch runs from scratch, every step recorded, one a seed.
+
+    ``batches``: one batch size for all steps, or several pairs ``(steps, size)``, one after another.
+    """
+    task = scb.SCB.random(N, T, 2, seed=TASK)
+    if len(batches) == 1:
+        batches = ((math.ceil(1.25 * math.log(2 * T * task.K_Q) / math.log(1 + STEP)), *batches),)
+    [descent] = scb.training.projected_sgd(task, STEP)
+    stages = [replace(descent, batch_size=size, max_steps=steps) for steps, size in batches]
+    options = {"packed": True, "record": 1 + 1e-9}
+    return task, [scb.training.train(task, stages, seed=seed, **options) for seed in SEEDS]
 
 
-def _course_sampled(statement, sizes):
+# At T = 10⁵: N5's batch (4.6 standard deviations) for the first steps, whose noise the growth carries along; then a
+# fifth of T, as the noise is small while V is; then T, where V grows up and the noise of all T positions enters V.
+LONG = (3, 100_000, (20, 140_000), (10, 40_000), (67, 20_000), (33, 100_000))
+
+
+def _course_sampled(statement, *settings):
     """The largest distance of mean steps over seeds from the statement, in steps."""
-    task, runs = courses(*sizes)
-    found = np.array([(crossing(h.step, h.alpha, 0.1), crossing(h.step, h.alpha * h.beta, 0.5)) for h in runs])
-    stated = statement(bundle(math, T=task.context_length, K_Q=task.K_Q, eta=STEP))
-    return float(np.max(np.abs(found.mean(axis=0) - stated)))
+    worst = 0.0
+    for setting in settings:
+        task, runs = courses(*setting)
+        found = np.array([(crossing(h.step, h.alpha, 0.1), crossing(h.step, h.alpha * h.beta, 0.5)) for h in runs])
+        stated = statement(bundle(math, T=task.context_length, K_Q=task.K_Q, eta=STEP))
+        worst = max(worst, float(np.max(np.abs(found.mean(axis=0) - stated))))
+    return worst
 
 
 register(
@@ -81,12 +95,12 @@ register(
                 limit=0.75, margin=2.0, unit="steps",
             ),
             Route(
-                "monte carlo", "8 minibatch runs, N = 3",
-                lambda statement: _course_sampled(statement, sized((3, 300, 2048), (3, 5000, 10_000))),
+                "monte carlo", "8 minibatch runs, N = 3, T = 300 (full: T = 5000 and 100 000)",
+                lambda statement: _course_sampled(statement, *sized([(3, 300, 2048)], [(3, 5000, 10_000), LONG])),
                 limit=2.0, margin=1.4, unit="steps",
             ),
             Route(
-                "monte carlo", "8 minibatch runs, N = 4, another task and length",
+                "monte carlo", "8 minibatch runs, N = 4, T = 150 (full: N = 16, T = 5000)",
                 lambda statement: _course_sampled(statement, sized((4, 150, 2048), (16, 5000, 5000))),
                 limit=2.0, margin=1.4, unit="steps",
             ),
@@ -128,14 +142,15 @@ def predicted_half(statement, which: int, K_Q: float, T: float, steps: int = 400
 @cache
 def races(N: int, T: int, batch_size: int):
     """A task with uniform q, and the steps at which each run of either model passes ½, (8, 2)."""
-    task = scb.SCB(scb.SCB.random(N, T, 2, seed=3).P, with_two_equal(T, N))
+    task = scb.SCB(scb.SCB.random(N, T, 2, seed=TASK).P, with_two_equal(T, N))
     methods = [make(task, STEP, batch_size=batch_size) for make in (scb.training.projected_sgd, scb.softmax.descent)]
     steps = [math.ceil(f * math.log(2 * T * task.K_Q) / STEP) for f in (1.3, 2.0)]
+    options = {"packed": True, "record": 1 + 1e-9}
     found = [
         [
             crossing(h.step, h.alpha * h.beta, 0.5)
             for seed in SEEDS
-            for h in [scb.training.train(task, stages, seed=seed, max_samples=n * batch_size, record=1 + 1e-9)]
+            for h in [scb.training.train(task, stages, seed=seed, max_samples=n * batch_size, **options)]
         ]
         for stages, n in zip(methods, steps, strict=True)
     ]
@@ -149,14 +164,14 @@ def _race_sampled(statement, sizes):
 
 
 @cache
-def _plane_races():
-    """Half times of the population's own descent of all parameters, at T = 500: (K_Q, linear, softmax)."""
-    task = scb.SCB(scb.SCB.random(3, 500, 2, seed=4).P, with_two_equal(500))
+def _plane_races(N: int, T: int):
+    """Half times of the population's own descent of all parameters: (K_Q, linear, softmax)."""
+    task = scb.SCB(scb.SCB.random(N, T, 2, seed=TASK + 1).P, with_two_equal(T, N))
     found, V_speed, A_speed = [], STEP / task.K_Q, STEP / task.K_P
     linear, soft = scb.Parameters.initial(task), scb.softmax.SoftmaxParameters.initial(task)
     for model in (linear, soft):
         path = []
-        for _ in range(300):
+        for _ in range(400):
             as_linear = model if model is linear or isinstance(model, scb.Parameters) else model.linear(task)
             place = scb.dynamics.reduce(task, as_linear)
             path.append(place.alpha * place.beta)
@@ -167,14 +182,17 @@ def _plane_races():
                 g = scb.softmax.projected_gradient(task, model)
                 factor = scb.softmax.speed_factor(np, as_linear.A, "peak")
                 model = scb.softmax.SoftmaxParameters(model.W - A_speed * factor * g.W, model.V - V_speed * g.V)
-        found.append(crossing(np.arange(300), np.array(path), 0.5))
+        found.append(crossing(np.arange(400), np.array(path), 0.5))
     return task.K_Q, np.array(found)
 
 
-def _race_population(statement):
-    K_Q, found = _plane_races()
-    stated = [predicted_half(statement, i, K_Q, 500) for i in range(2)]
-    return float(np.max(np.abs(found / stated - 1)))
+def _race_population(statement, *settings):
+    worst = 0.0
+    for N, T in settings:
+        K_Q, found = _plane_races(N, T)
+        stated = [predicted_half(statement, i, K_Q, T) for i in range(2)]
+        worst = max(worst, float(np.max(np.abs(found / stated - 1))))
+    return worst
 
 
 register(
@@ -188,17 +206,18 @@ register(
         race_statement,
         (
             Route(
-                "numeric", "population descent of all parameters, N = 3, T = 500", _race_population,
+                "numeric", "population descent of all parameters, N = 3, T = 500 (full: 100 000, and N = 16, T = 5000)",
+                lambda statement: _race_population(statement, *sized([(3, 500)], [(3, 100_000), (16, 5000)])),
                 limit=0.025, margin=2.0, unit="relative difference",
             ),
             Route(
-                "monte carlo", "8 runs of each model, N = 3",
-                lambda statement: _race_sampled(statement, sized((3, 80, 4096), (3, 400, 25_000))),
+                "monte carlo", "8 runs of each model, N = 3, T = 80 (full: 3000)",
+                lambda statement: _race_sampled(statement, sized((3, 80, 4096), (3, 3000, 187_500))),
                 limit=0.08, margin=1.5, unit="relative difference",
             ),
             Route(
-                "monte carlo", "8 runs of each model, N = 4, another task and length",
-                lambda statement: _race_sampled(statement, sized((4, 60, 4096), (16, 150, 50_000))),
+                "monte carlo", "8 runs of each model, N = 4, T = 60 (full: N = 16, T = 500)",
+                lambda statement: _race_sampled(statement, sized((4, 60, 4096), (16, 500, 166_000))),
                 limit=0.08, margin=1.5, unit="relative difference",
             ),
         ),

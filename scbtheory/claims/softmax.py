@@ -235,12 +235,15 @@ register(
 
 # --- X3: side by side ----------------------------------------------------------------------------
 
-SEEDS = range(8)
+SEEDS = range(100, 108)  # drawn for the first time, as the tasks, after the limits below had been fixed
 
 
 def side_by_side_statement(scale="peak", truth=True):
     """How the logits' speed is scaled; whether both models learned the same task; cosines; ratio of half times."""
     return scale, truth, 0.98, 0.99, 1.6
+
+
+RECORDED = {"packed": True, "record": 1.02}  # with equal batches, both models read the same samples
 
 
 @cache
@@ -249,7 +252,7 @@ def side_by_side(N: int, T: int, steps: int, batch_size: int, scale: str):
     found = []
     for seed, (task, linear) in zip(SEEDS, linear_runs(N, T, steps, batch_size), strict=True):
         stages = scb.softmax.descent(task, batch_size=batch_size, scale=scale)
-        soft = scb.training.train(task, stages, seed=seed, max_samples=steps * batch_size, record=1.02)
+        soft = scb.training.train(task, stages, seed=seed, max_samples=steps * batch_size, **RECORDED)
         found.append((task, linear, soft))
     return found
 
@@ -258,7 +261,7 @@ def side_by_side(N: int, T: int, steps: int, batch_size: int, scale: str):
 def linear_runs(N: int, T: int, steps: int, batch_size: int):
     """``(task, history)`` of the linear model for each seed: projected SGD with balanced steps."""
     tasks = [scb.SCB.random(N, T, 2, seed=100 + seed) for seed in SEEDS]
-    options = {"max_samples": steps * batch_size, "record": 1.02}
+    options = {"max_samples": steps * batch_size, **RECORDED}
     return [
         (task, scb.training.train(task, scb.training.projected_sgd(task, batch_size=batch_size), seed=seed, **options))
         for seed, task in zip(SEEDS, tasks, strict=True)
@@ -304,13 +307,13 @@ register(
         side_by_side_statement,
         (
             Route(
-                "monte carlo", "8 tasks, N = 3",
-                lambda statement: _agreement(statement, sized((3, 40, 600, 512), (3, 200, 1500, 512))),
+                "monte carlo", "8 tasks, N = 3, T = 40 (full: 2000)",
+                lambda statement: _agreement(statement, sized((3, 40, 600, 512), (3, 2000, 1500, 8192))),
                 limit=1.0, margin=2.0, unit="upper bounds as shares of what is claimed,",
             ),
             Route(
-                "monte carlo", "8 tasks, N = 4 and another length",
-                lambda statement: _agreement(statement, sized((4, 32, 600, 512), (8, 100, 1500, 1024))),
+                "monte carlo", "8 tasks, N = 4, T = 32 (full: N = 16, T = 400)",
+                lambda statement: _agreement(statement, sized((4, 32, 600, 512), (16, 400, 1500, 8192))),
                 limit=1.0, margin=2.0, unit="upper bounds as shares of what is claimed,",
             ),
         ),

@@ -235,12 +235,11 @@ def _matrix_arrivals():
     """The same slopes and velocities from the flow of all matrices, at T = 50, 200, 800."""
     lengths, times, start = (50, 200, 800), {True: [], False: []}, None
     for T in lengths:
-        task = scb.SCB.random(3, T, 2, seed=5)
-        task = scb.SCB(task.P, with_two_equal(T))
+        task = scb.SCB(scb.SCB.random(3, T, 2, seed=25).P, with_two_equal(T))
         hat = scb.transfer.pretrained(task, 0.6 * task.K_P, seed=1)
         for finetuned in (True, False):
             theta = scb.transfer.start(task, hat, THETA) if finetuned else scb.Parameters.initial(task)
-            moments = np.linspace(0.0, 40.0, 401)
+            moments = np.linspace(0.0, 60.0, 601)
             alpha = [scb.dynamics.reduce(task, x).alpha for x in scb.dynamics.matrix_flow(task, theta, moments)]
             n = int(np.argmax(np.array(alpha) >= LEVEL))
             times[finetuned].append(float(np.interp(LEVEL, alpha[n - 1 : n + 1], moments[n - 1 : n + 1])))

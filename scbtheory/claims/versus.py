@@ -13,7 +13,7 @@ from scbtheory.claims.profiles import sized
 from scbtheory.claims.transfer import with_two_equal
 from scbtheory.sweeps import compare, fit_exponent, paired_factor
 
-SEEDS = tuple(range(8))
+SEEDS = tuple(range(100, 108))  # drawn for the first time, as the tasks, after all limits below had been fixed
 PROJECTED = ((0.1, 1024), (0.03, 256), (0.01, 64))  # projected SGD's step and batch sizes
 # SGD's step sizes, in units of the largest that G7 allows at the start, and batch sizes.
 TRIED = ((2, 64), (1, 64), (0.5, 64), (0.25, 32), (0.125, 32))
@@ -28,12 +28,16 @@ def versus_statement(better="algorithm", worse="sgd", factor=10.0):
 
 
 @cache
-def comparison(N: int, T: int, budget: int, seed: int = 0):
-    """The algorithm and its variants, and SGD at every step and batch size, on 8 seeds of samples."""
+def comparison(N: int, T: int, seed: int):
+    """The algorithm and its variants, and SGD at every step and batch size, on 8 seeds of samples.
+
+    All may use as many samples as 40 of the algorithm's boosting steps and 30 000 more.
+    """
     task = scb.SCB.random(N, T, 2, seed=seed)
     algorithm = scb.training.algorithm(task, tolerance=5e-4)
     limit = 2 / float(scb.population.attention_curvature(task, scb.Parameters.initial(task).V)[1].max())
     boost, proximal, *_ = algorithm
+    budget = 40 * boost.batch_size + 30_000
     unthresholded = scb.training.Proximal(**{**proximal.__dict__, "c": 0.0, "max_steps": 60})
     methods = {
         "algorithm": [algorithm],
@@ -67,13 +71,13 @@ register(
         versus_statement,
         (
             Route(
-                "monte carlo", "N = 3, T = 200, 50 000 samples (full: T = 5000, 300 000)",
-                lambda statement: _versus(statement, sized((3, 200, 50_000), (3, 5000, 300_000))),
+                "monte carlo", "N = 3, T = 200 (full: T = 5000)",
+                lambda statement: _versus(statement, sized((3, 200, 20), (3, 5000, 20))),
                 limit=1.0, margin=2.0, unit="claimed factor as a share of the one measured,",
             ),
             Route(
-                "monte carlo", "N = 4, T = 120, 50 000 samples (full: N = 16, T = 1000, 400 000)",
-                lambda statement: _versus(statement, sized((4, 120, 50_000, 1), (16, 1000, 400_000, 1))),
+                "monte carlo", "N = 4, T = 120 (full: N = 16, T = 5000)",
+                lambda statement: _versus(statement, sized((4, 120, 21), (16, 5000, 21))),
                 limit=1.0, margin=2.0, unit="claimed factor as a share of the one measured,",
             ),
         ),
@@ -86,6 +90,9 @@ register(
 )  # fmt: skip
 
 # --- E3: transfer against scratch ----------------------------------------------------------------
+
+
+QUICK = (80, 240, 720)
 
 
 def samples_statement(scratch="large", exponents=((0.75, 1.3), (-0.2, 0.35))):
@@ -114,22 +121,23 @@ def _samples_to_quarter(N, T, kind, seed):
     steps = math.ceil(1.6 * math.log(2 * T * task.K_Q) / 0.1)
     stages = scb.training.algorithm(task)[1]
     stages = (scb.training.Proximal(**{**stages.__dict__, "batch_size": batch, "mass": 2.0, "max_steps": steps}),)
-    history = scb.training.train(task, stages, seed=seed, start=start, record=1.02)
+    history = scb.training.train(task, stages, seed=seed, start=start, packed=True, record=1.02)
     passed = np.flatnonzero(history.alpha >= 0.25)
     return float(history.samples[passed[0]]) if len(passed) else math.inf
 
 
 @cache
 def _task(N, T):
-    base = scb.SCB.random(N, T, 2, seed=3)
+    base = scb.SCB.random(N, T, 2, seed=23)
     return scb.SCB(base.P, with_two_equal(T, N))
 
 
-def _samples_sampled(statement, N, lengths):
+def _samples_sampled(statement, N, scratch_lengths, transfer_lengths):
     """Failures (a run that never arrives), plus how far 95 % intervals of exponents leave the stated ranges."""
     scratch, ranges = statement()
     worst = 0.0
-    for kind, (low, high) in zip((scratch, "transfer"), ranges, strict=True):
+    kinds = (scratch, scratch_lengths), ("transfer", transfer_lengths)
+    for (kind, lengths), (low, high) in zip(kinds, ranges, strict=True):
         needed = samples_needed(N, lengths, kind)
         failed = float(np.mean(~np.isfinite(needed)))
         if failed:
@@ -149,15 +157,19 @@ register(
         samples_statement,
         (
             Route(
-                "monte carlo", "N = 3, T = 80 to 720 (full: 1000 to 9000), 95 % intervals of the fitted exponents",
+                "monte carlo",
+                "N = 3, T = 80 to 720 (full: 1000 to 30 000, and to 100 000 after pretraining), 95 % intervals",
                 lambda statement: _samples_sampled(
-                    statement, 3, sized((80, 240, 720), (1000, 3000, 9000))
+                    statement, 3, *sized((QUICK, QUICK), ((1000, 5000, 30_000), (1000, 10_000, 100_000)))
                 ),
                 limit=0.0, unit="distance from the stated ranges",
             ),
             Route(
-                "monte carlo", "N = 4, another task, T = 80 to 720 (full: 500 to 4500)",
-                lambda statement: _samples_sampled(statement, 4, sized((80, 240, 720), (500, 1500, 4500))),
+                "monte carlo",
+                "N = 4, T = 80 to 720 (full: N = 16, 1000 to 30 000, and to 100 000 after pretraining)",
+                lambda statement: _samples_sampled(
+                    statement, *sized((4, QUICK, QUICK), (16, (1000, 5000, 30_000), (1000, 10_000, 100_000)))
+                ),
                 limit=0.0, unit="distance from the stated ranges",
             ),
         ),

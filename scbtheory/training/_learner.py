@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from scbtheory import streaming
 from scbtheory.kernels.stream import STEP_BITS
 from scbtheory.model import Parameters
 from scbtheory.task import SCB, Batch
@@ -28,6 +29,7 @@ class Learner:
     mu : (N,) the frequencies in use; with ``counts`` they are those of the tokens seen so far.
     counts : (N,) how often each token was seen, or ``None`` where :math:`\mu` is known.
     samples : samples used; also the index of the next sample in the stream.
+    packed : whether samples are drawn several at a time (see :func:`scbtheory.streaming.gradient`).
     memory : arrays that the current stage keeps between steps (moments, supports, averages).
     """
 
@@ -37,6 +39,7 @@ class Learner:
     mu: Any
     counts: Any = None
     samples: int = 0
+    packed: bool = False
     memory: dict[str, Any] = field(default_factory=dict)
     _drawn: tuple = field(default=(-1, 0, ()), repr=False)
 
@@ -64,8 +67,14 @@ class Learner:
         r"""Use the next ``batch_size`` samples of the stream: the plain minibatch gradient, or G6's estimator.
 
         Sample number i of a seed is the same whichever method asks for it and in batches of whatever size:
-        methods that have used equally many samples have seen the same ones.
+        methods that have used equally many samples have seen the same ones. Not if samples are packed:
+        then they also depend on the batch that they travel in.
         """
+        if self.packed:
+            step, offset = self._place(batch_size)
+            self.samples += batch_size
+            where = {"seed": self.seed, "step": step, "first": offset}
+            return streaming.gradient(self.task, self.theta, batch_size, **where, projected=projected, packed=True)
         total = None
         for batch in self._draw(batch_size):
             if self.counts is not None:
@@ -81,21 +90,29 @@ class Learner:
     def _draw(self, batch_size):
         """Yield the next samples in parts that fit the memory; a step of the stream holds 2**40 tokens."""
         rows = min(batch_size, max(1, MEMORY // self.task.sample_bytes))
-        capacity = 2**STEP_BITS // self.task.context_length
         for first in range(0, batch_size, rows):
             size = min(rows, batch_size - first)
-            step, offset = divmod(self.samples, capacity)
-            if offset + size > capacity:  # a batch does not straddle two steps
-                step, offset = step + 1, 0
-                self.samples = step * capacity
-            yield self._take(step, offset, size, capacity)
+            yield self._take(*self._place(size), size)
             self.samples += size
 
-    def _take(self, step, first, size, capacity) -> Batch:
+    @property
+    def _capacity(self) -> int:
+        """How many samples a step of the stream holds."""
+        return 2**STEP_BITS // self.task.context_length
+
+    def _place(self, size) -> tuple[int, int]:
+        """Return the step, and the place in it, of the next ``size`` samples, which do not straddle two steps."""
+        step, offset = divmod(self.samples, self._capacity)
+        if offset + size > self._capacity:
+            step, offset = step + 1, 0
+            self.samples = step * self._capacity
+        return step, offset
+
+    def _take(self, step, first, size) -> Batch:
         """Samples ``first`` to ``first + size`` of a step; small batches are cut from one larger draw."""
         drawn_step, start, block = self._drawn
         if not (drawn_step == step and start <= first and first + size <= start + len(block)):
-            rows = max(size, min(AHEAD // self.task.sample_bytes, capacity - first))
+            rows = max(size, min(AHEAD // self.task.sample_bytes, self._capacity - first))
             start, block = first, self.task.sample(rows, seed=self.seed, step=step, first=first)
             self._drawn = step, start, block
         if size == len(block):
