@@ -90,7 +90,7 @@ class Setting:
 
     def right(self, repeats):
         """How often training from scratch with small batches has chosen the right branch."""
-        steps = math.ceil(5 / self.growth)  # noise after so long is e⁻⁵ of what has grown
+        steps = math.ceil(6 / self.growth)  # noise after so long is e⁻⁶ of what has grown
         stages = scb.training.projected_sgd(self.task, self.growth, batch_size=self.scratch_B)
         return np.mean([
             scb.training.train(
@@ -163,21 +163,21 @@ register(
                 limit=0.35, margin=1.9, unit="difference of logarithms",
             ),
             Route(
-                "monte carlo", "frequencies over 160 runs, N = 3, T = 200 and 1000 (full: 240 runs, to T = 100 000)",
+                "monte carlo", "frequencies over 200 runs, N = 3, T = 200 and 1000 (full: 240 runs, to T = 100 000)",
                 lambda statement: _batches_sampled(
                     statement,
                     *sized(
-                        (160, ((3, 200), (3, 1000)), ((3, 1000),)),
+                        (200, ((3, 200), (3, 1000)), ((3, 1000),)),
                         (240, ((3, 200), (3, 5000), (3, 100_000)), ((3, 1000), (3, 5000))),
                     ),
                 ),
                 limit=3.5, margin=1.3, unit="largest |z|",
             ),
             Route(
-                "monte carlo", "frequencies over 160 runs, N = 4, T = 400 and 3000 (full: 240 runs, also N = 16)",
+                "monte carlo", "frequencies over 200 runs, N = 4, T = 400 and 3000 (full: 240 runs, also N = 16)",
                 lambda statement: _batches_sampled(
                     statement,
-                    *sized((160, ((4, 400),), ((4, 3000),)), (240, ((16, 400), (16, 5000)), ((4, 4000), (4, 8000)))),
+                    *sized((200, ((4, 400),), ((4, 3000),)), (240, ((16, 400), (16, 5000)), ((4, 4000), (4, 8000)))),
                 ),
                 limit=3.5, margin=1.3, unit="largest |z|",
             ),
