@@ -118,11 +118,12 @@ def tables(task, theta, z, trigger, output, size, *, projected):
     the column is centred. For ``V``, the matrix itself.
     """
     xp = task.backend.xp
-    residual = _residual(task, theta, z, output) * (1 / size)
+    residual = _residual(task, theta, z, output)
+    residual *= 1 / size  # in place, as below: these arrays can be as large as the tokens
     table = residual @ theta.V
     if not projected:
         return table, residual.T @ z
-    table = table / xp.take(task.mu, xp.astype(trigger, xp.int64))[:, None]
+    table /= xp.take(task.mu, xp.astype(trigger, xp.int64))[:, None]
     return table, residual.T @ (z - task.mu[None, :]) / task.mu[None, :]
 
 
@@ -142,4 +143,6 @@ def _forward(task, theta, batch):
 def _residual(task, theta, z, output):
     xp = task.backend.xp
     identity = xp.eye(task.vocab_size, dtype=task.backend.dtype, device=task.backend.device)
-    return z @ theta.V.T - xp.take(identity, xp.astype(output, xp.int64), axis=0)
+    residual = z @ theta.V.T
+    residual -= xp.take(identity, xp.astype(output, xp.int64), axis=0)
+    return residual

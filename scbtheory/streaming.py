@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from scbtheory.model import Parameters, centred, check, tables
 from scbtheory.task import OUTPUTS, POSITIONS, SCB, TRIGGERS, distribution_function
 
 MEMORY = 2**26
+KEPT = 2**22  # bytes that a thread keeps for its next batch: new memory costs as much as drawing tokens into it
 CODES = 4  # the purpose of a random stream: the four before it belong to ``SCB.sample``
 
 
@@ -36,14 +38,13 @@ def gradient(
     at once (or one sample, if that is more). A gradient is a sum over samples, so that of a
     batch is the sum of its parts'.
 
-    With ``packed``, the fast way at up to 16 tokens, the batch is another one of exactly the same law:
-    triggers are those of ``task.sample``, but tokens are drawn several at a time, as one byte (see
-    :mod:`scbtheory.kernels.packing`), from random bits of their own. From 17 tokens on a byte holds only one
-    of them: there ``packed`` changes nothing.
+    With ``packed``, the fast way, the batch is another one of exactly the same law: triggers are those of
+    ``task.sample``, but tokens are drawn from random bits of their own, as many at a time as a byte holds (see
+    :mod:`scbtheory.kernels.packing`): two or more up to 16 tokens, one up to 256. Beyond, ``packed`` changes nothing.
     """
     batch_size, memory = count("batch_size", batch_size), count("memory", memory)
     check(task, theta)
-    parts = _packed if packed and packing.width(task.vocab_size) > 1 else _plain
+    parts = _packed if packed and task.vocab_size <= packing.CODES else _plain
     A = V = None
     for into_A, into_V in parts(task, theta, batch_size, seed, step, first, projected, memory):
         if A is None:
@@ -71,16 +72,34 @@ def _packed(task, theta, batch_size, seed, step, first, projected, memory):
     """Yield the gradient of each part of a batch whose samples travel in packs, m to a byte."""
     backend, xp, loops, N = task.backend, task.backend.xp, task.backend.kernels, task.vocab_size
     m = packing.width(N)
-    D = backend.asarray(packing.incidence(N, m))
-    for pack in draw_packs(task, batch_size, seed=seed, step=step, first=first, memory=memory):
+    D = backend.asarray(packing.incidence(N, m)) if m > 1 else None  # one token is its own code
+    where = {"seed": seed, "step": step, "first": first}
+    for pack in draw_packs(task, batch_size, **where, memory=memory, buffer=_scratch.of(backend)):
         counts = loops.histogram(backend, pack.codes, pack.of, theta.A, n_codes=N**m)  # of codes, as attention weighs
-        z = xp.take(xp.reshape(counts @ D, (-1, N)), pack.seat, axis=0)
+        z = xp.take(counts if D is None else xp.reshape(counts @ D, (-1, N)), pack.seat, axis=0)
         table, into_V = tables(task, theta, z, pack.trigger, pack.output, batch_size, projected=projected)
         nobody = xp.zeros((1, N), dtype=table.dtype, device=backend.device)
         seated = xp.take(xp.concat([table, nobody]), pack.sitting, axis=0)
-        table_of_codes = xp.reshape(seated, (-1, m * N)) @ D.T
+        table_of_codes = seated if D is None else xp.reshape(seated, (-1, m * N)) @ D.T
         yield loops.accumulate(backend, pack.codes, pack.of, table_of_codes, n_triggers=N), into_V
         del pack  # before the next part is drawn
+
+
+class _Scratch(threading.local):
+    """Memory for the codes of one batch at a time, which each thread keeps."""
+
+    buffer = None
+
+    def of(self, backend):
+        """Return KEPT bytes where NumPy's arrays are used: other libraries keep freed memory themselves."""
+        if backend.name != "numpy":
+            return None
+        if self.buffer is None:
+            self.buffer = np.empty(KEPT, dtype=np.uint8)  # the system provides what is written to, and no more
+        return self.buffer
+
+
+_scratch = _Scratch()
 
 
 @dataclass(frozen=True)
@@ -103,10 +122,13 @@ class Packs:
     output: Any
 
 
-def draw_packs(task: SCB, batch_size: int, *, seed: int, step: int = 0, first: int = 0, memory: int = MEMORY):
+def draw_packs(
+    task: SCB, batch_size: int, *, seed: int, step: int = 0, first: int = 0, memory: int = MEMORY, buffer=None
+):
     """Yield ``batch_size`` samples as :class:`Packs`, each with at most ``memory`` bytes of codes, or one pack.
 
-    ``first`` skips the random bits of that many samples of the step.
+    ``first`` skips the random bits of that many samples of the step. Codes that fit into ``buffer``, an array of bytes,
+    are written there: then a pack holds until the next one is drawn.
     """
     backend, xp, N, T = task.backend, task.backend.xp, task.vocab_size, task.context_length
     seed, step = below("seed", seed, 2**64), below("step", step, 2 ** (64 - STEP_BITS))
@@ -122,9 +144,10 @@ def draw_packs(task: SCB, batch_size: int, *, seed: int, step: int = 0, first: i
     for done in range(0, len(of), rows):
         own = np.flatnonzero((m * done <= seat) & (seat < m * (done + rows)))
         here, packs = seat[own] - m * done, min(rows, len(of) - done)
-        codes = backend.kernels.draw(  # packs are no more than samples: these bits are no other sample's
-            backend, Stream.of(seed, step, CODES), (packs, T), cdf_of_codes, xp.uint8, first=(first + done) * T
-        )
+        fits = buffer is not None and packs * T <= buffer.size
+        into = {"first": (first + done) * T, "out": xp.reshape(buffer[: packs * T], (packs, T)) if fits else None}
+        # Packs are no more than samples: these bits are no other sample's.
+        codes = backend.kernels.draw(backend, Stream.of(seed, step, CODES), (packs, T), cdf_of_codes, xp.uint8, **into)
         place = backend.asarray(here // m * T + position[own], xp.int64)
         code = backend.to_numpy(xp.take(xp.reshape(codes, (-1,)), place)).astype(np.int64)
         copied = packing.decode(code, here % m, N)

@@ -37,9 +37,9 @@ def loop(function):
         return numba.njit(nogil=True)(function)
 
 
-def draw(backend, stream: Stream, shape, cdf, dtype, first=0):
-    """Draw i.i.d. tokens: those of :func:`scbtheory.kernels.reference.draw`."""
-    tokens = np.empty(shape, dtype=dtype)
+def draw(backend, stream: Stream, shape, cdf, dtype, first=0, out=None):
+    """Draw i.i.d. tokens: those of :func:`scbtheory.kernels.reference.draw`; into ``out`` if there is one."""
+    tokens = np.empty(shape, dtype=dtype) if out is None else out
     boundaries = 65536.0 * np.asarray(cdf, dtype=np.float64)[:-1]
     shift = SHIFT if len(boundaries) < MANY else 0
     table = _remembered_cells(boundaries.tobytes(), shift)

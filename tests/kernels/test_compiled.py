@@ -41,7 +41,8 @@ def test_numpy_runs_the_compiled_loops():
     assert loops_for("array_api_strict") is reference
 
 
-@pytest.mark.parametrize("vocab_size", VOCABULARIES)
+# Cells of up to 128 tokens take one byte each.
+@pytest.mark.parametrize("vocab_size", [*VOCABULARIES, 128, 129])
 @pytest.mark.parametrize(("shape", "first"), [((1, 1), 0), ((1, 3), 2), ((37, 1001), 0), ((5, 4099), 4095)])
 def test_draw_gives_the_reference_tokens(vocab_size, shape, first):
     cdf = cumulative(vocab_size)
@@ -50,6 +51,13 @@ def test_draw_gives_the_reference_tokens(vocab_size, shape, first):
         drawn = compiled.draw(NUMPY, STREAM, shape, cdf, dtype, first=first)
         assert drawn.dtype == dtype
         np.testing.assert_array_equal(drawn, expected)
+
+
+def test_draw_writes_into_the_array_it_is_given():
+    cdf, out = cumulative(3), np.full((7, 101), 9, dtype=np.uint8)
+    drawn = compiled.draw(NUMPY, STREAM, out.shape, cdf, np.uint8, first=5, out=out)
+    assert drawn is out
+    np.testing.assert_array_equal(out, reference.draw(NUMPY, STREAM, out.shape, cdf, np.uint8, first=5))
 
 
 def test_a_vocabulary_beyond_16_bits_of_cells():
