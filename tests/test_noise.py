@@ -363,6 +363,19 @@ def test_N5_fails_first_where_the_batch_is_below_eta_root_T_and_the_correction_s
     assert binom.cdf(right, 1200, corrected) > 1e-5
 
 
+def test_at_a_fixed_chance_the_added_variance_falls_like_one_over_T():
+    """The transfer chapter's formula, with balanced steps; N³/(z⁴ K_Q² T) if tokens are equally frequent."""
+    z, N = 1.5, 4
+    for T in (400, 4000):
+        task = scb.SCB.random(N, T, 2, seed=23)
+        w, steps = noise.sign_noise(task), {"step_size": 0.1 / task.K_Q, "attention_step_size": 0.1 / task.K_P}
+        B = z**2 * 0.1 * w * T / 2
+        assert noise.sign_probability(task, batch_size=B, **steps) == pytest.approx(ndtr(z))
+        expected = N * (N - 1) * (task.C**2).sum() / (z**4 * w**2 * task.K_P**2 * task.K_Q**2 * T)
+        assert noise.added_variance(task, batch_size=B, **steps) == pytest.approx(expected)
+        assert expected == pytest.approx(N**3 / (z**4 * task.K_Q**2 * T), rel=0.6)
+
+
 def test_the_added_variance_scales_as_eta_squared_T_over_B_squared():
     def added(T, B, eta):
         return noise.added_variance(grown(T, 0, 0)[0], batch_size=B, step_size=eta)
