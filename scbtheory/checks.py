@@ -1,7 +1,8 @@
-"""Whole numbers that come from outside: accepted, or refused with what came in (``InvalidArgument``)."""
+"""Numbers that come from outside: accepted, or refused with what came in (``InvalidArgument``)."""
 
 from __future__ import annotations
 
+import math
 import operator
 
 from scbtheory.errors import InvalidArgument
@@ -29,3 +30,23 @@ def count(name, value) -> int:
     if integer(name, value) < 1:
         raise InvalidArgument(f"{name} is {value}; expected a whole number, at least 1")
     return operator.index(value)
+
+
+def real(name, value) -> float:
+    """Return a finite number as a float, or refuse what is none (a bool is not)."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InvalidArgument(f"{name} is {value!r}; expected a real number") from None
+    if not math.isfinite(number):
+        raise InvalidArgument(f"{name} is {number}; expected a finite number")
+    return number
+
+
+def positive(name, value) -> float:
+    """Return a finite number above 0 as a float, or refuse it."""
+    if not real(name, value) > 0:
+        raise InvalidArgument(f"{name} is {value}; expected a number above 0")
+    return float(value)

@@ -38,7 +38,7 @@ class BackendUnavailable(SCBError, RuntimeError):
 
 
 class MixedBackends(SCBError, TypeError):
-    """Arrays of two array libraries, or of two devices, met in one call."""
+    """Arrays of two array libraries, devices or precisions met in one call."""
 
 
 def nearest(word, known):

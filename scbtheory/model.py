@@ -66,22 +66,32 @@ class Parameters:
 
 
 def check(task: SCB, theta: Parameters, batch: Batch | None = None) -> None:
-    """Refuse arrays of another shape, array library or device than the task's."""
+    """Refuse arrays of another shape, array library, device or (parameters) precision than the task's."""
     N, T = task.vocab_size, task.context_length
-    arrays = [("A", theta.A, (T, N)), ("V", theta.V, (N, N))]
+    check_array(task, "A", theta.A, (T, N))
+    check_array(task, "V", theta.V, (N, N))
     if batch is not None:
-        arrays += [("batch.tokens", batch.tokens, (len(batch), T))]
-        arrays += [(f"batch.{name}", getattr(batch, name), (len(batch),)) for name in ("trigger", "output")]
-    for name, array, shape in arrays:
-        if type(array) is not type(task.mu):
-            raise MixedBackends(
-                f"{name} is a {type(array).__module__}.{type(array).__name__}, but the task computes with "
-                f"{task.backend.name!r}; make it with task.backend.asarray"
-            )
-        if array.device != task.mu.device:
-            raise MixedBackends(f"{name} is on {array.device}, but the task computes on {task.mu.device}")
-        if array.shape != shape:
-            raise ShapeMismatch(f"{name} has shape {array.shape}; this task expects {shape}")
+        check_array(task, "batch.tokens", batch.tokens, (len(batch), T), real=False)
+        for name in ("trigger", "output"):
+            check_array(task, f"batch.{name}", getattr(batch, name), (len(batch),), real=False)
+
+
+def check_array(task: SCB, name: str, array, shape: tuple[int, ...], *, real: bool = True) -> None:
+    """Refuse one array of another shape, array library or device than the task's, or of another precision if real."""
+    if type(array) is not type(task.mu):
+        raise MixedBackends(
+            f"{name} is a {type(array).__module__}.{type(array).__name__}, but the task computes with "
+            f"{task.backend.name!r}; make it with task.backend.asarray"
+        )
+    if array.device != task.mu.device:
+        raise MixedBackends(f"{name} is on {array.device}, but the task computes on {task.mu.device}")
+    if real and array.dtype != task.mu.dtype:
+        raise MixedBackends(
+            f"{name} holds {array.dtype} numbers, but the task computes with {task.mu.dtype}; "
+            "make it with task.backend.asarray, or the task with task.on(dtype=...)"
+        )
+    if array.shape != shape:
+        raise ShapeMismatch(f"{name} has shape {array.shape}; this task expects {shape}")
 
 
 def predict(task: SCB, theta: Parameters, batch: Batch):

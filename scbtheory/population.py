@@ -6,12 +6,14 @@ so the cost is that of reading A once: no expectation over contexts is ever samp
 
 from __future__ import annotations
 
-from scbtheory.model import Parameters, check
+from scbtheory.model import Parameters, check, check_array
 from scbtheory.task import SCB
 
 
 def second_moment(task: SCB, a, b):
     r"""G1: :math:`E[Xa(Xb)^\top] = \langle a,b\rangle C + (1^\top a)(1^\top b)\,\mu\mu^\top`, (N, N); a, b are (T,)."""
+    for name, vector in (("a", a), ("b", b)):
+        check_array(task, name, vector, (task.context_length,))
     xp = task.backend.xp
     return xp.sum(a * b) * task.C + xp.sum(a) * xp.sum(b) * _outer(task.mu, task.mu)
 
@@ -58,6 +60,7 @@ def project(task: SCB, plain: Parameters) -> Parameters:
 
     :math:`G_V = \nabla_V D^{-1}(I - \mu 1^\top)` and :math:`G_{a^{(k)}} = (I - 11^\top/T)\nabla_{a^{(k)}}/\mu_k`.
     """
+    check(task, plain)
     xp = task.backend.xp
     A = (plain.A - xp.mean(plain.A, axis=0, keepdims=True)) / task.mu[None, :]
     return Parameters(A, plain.V / task.mu[None, :] - xp.sum(plain.V, axis=1, keepdims=True))
@@ -80,6 +83,7 @@ def attention_curvature(task: SCB, V):
     Returns ``(bulk, top)``, each (N,): ``bulk[k]`` on the T - 1 directions that sum to zero, and
     ``top[k]`` along the constant vector. Gradient descent on A needs steps below ``2 / max(top)``.
     """
+    check_array(task, "V", V, (task.vocab_size, task.vocab_size))
     bulk = task.mu * _spread(task, V, V)
     return bulk, bulk + task.mu * (task.context_length * _mean(task, V, V))
 

@@ -265,3 +265,13 @@ def test_a_batch_whose_parts_differ_in_length_is_refused(use, name):
     parts[name] = parts[name][:3]
     with pytest.raises(ShapeMismatch, match="this task expects"):
         use(task, theta, scb.Batch(**parts))
+
+
+def test_parameters_of_another_precision_are_an_error():
+    task = scb.SCB.random(3, 8, 2, seed=0)
+    single = task.on(dtype="float32")
+    double_theta, single_theta = (scb.Parameters.random(t, seed=1) for t in (task, single))
+    with pytest.raises(MixedBackends, match=r"A holds float32 numbers, but the task computes with float64; .*asarray"):
+        scb.model.minibatch_gradient(task, single_theta, task.sample(3, seed=0))
+    with pytest.raises(MixedBackends, match=r"V holds float64 numbers, but the task computes with float32"):
+        scb.population.loss(single, scb.Parameters(single_theta.A, double_theta.V))

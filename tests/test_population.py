@@ -7,6 +7,7 @@ import pytest
 
 import scbtheory as scb
 from scbtheory import population
+from scbtheory.errors import ShapeMismatch
 
 SMALL = pytest.mark.parametrize(("N", "T"), [(2, 1), (2, 2), (2, 3), (3, 2), (3, 3)])
 LARGER = pytest.mark.parametrize(("N", "T", "s"), [(2, 9, 1), (4, 30, 3), (7, 100, 2)])
@@ -257,6 +258,19 @@ def test_G7_plain_descent_on_attention_diverges_just_above_its_bound_and_not_bel
         final[factor] = population.loss(task, scb.Parameters(A, theta.V))
     start = population.loss(task, theta)
     assert final[0.9] < start < 1e6 * start < final[1.1]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda task, theta: population.second_moment(task, theta.A[:, 0], theta.A[1:, 0]), "b has shape"),
+        (lambda task, theta: population.project(task, scb.Parameters(theta.A.T, theta.V)), "A has shape"),
+        (lambda task, theta: population.attention_curvature(task, theta.V[:, 1:]), "V has shape"),
+    ],
+)
+def test_arrays_of_another_shape_are_errors(call, message):
+    with pytest.raises(ShapeMismatch, match=message):
+        call(*setting(4, 9, 2))
 
 
 # ---------------------------------------------------------------- precision

@@ -9,6 +9,7 @@ from scipy.stats import chi2, chi2_contingency, chisquare
 
 import scbtheory as scb
 from scbtheory.errors import InvalidArgument
+from scbtheory.kernels.compiled import invert
 
 P = np.array([[0.5, 0.2, 0.0], [0.5, 0.2, 0.3], [0.0, 0.6, 0.7]])
 Q = np.array([[0.0, 0.25, 1.0], [0.4, 0.0, 0.0], [0.6, 0.5, 0.0], [0.0, 0.25, 0.0]])
@@ -189,17 +190,17 @@ def test_M1_the_output_given_context_and_trigger_follows_P_X_q(drawn):
     assert chi2.sf(statistic, freedom) > UNLIKELY
 
 
-@pytest.mark.parametrize("word", [0, 2**64 - 1], ids=["smallest", "largest"])
-def test_the_extreme_uniform_numbers_choose_only_what_is_possible(monkeypatch, word):
+@pytest.mark.parametrize("u", [0.0, 1 - 2.0**-53], ids=["smallest", "largest"])
+def test_the_extreme_uniform_numbers_choose_only_what_is_possible(monkeypatch, u):
     support = np.array([[0, 0.1], *[[0.1, 0.1]] * 9, [0.1, 0], [0, 0]])  # ten 0.1s add up below 1
     task = scb.SCB([[0, 0.5], [1, 0.5]], support)
     monkeypatch.setattr(
-        "scbtheory.kernels.stream.words",
-        lambda xp, device, stream, indices: xp.full(indices.shape, word, dtype=xp.uint64),
+        "scbtheory.task.choose",
+        lambda stream, index, tables, which: invert(tables, which, np.full(len(index), u)),
     )
     batch = task.sample(1, seed=0)
     k, t, o = (int(x[0]) for x in (batch.trigger, batch.position, batch.output))
-    assert (k, t) == ((0, 1) if word == 0 else (1, 9))
+    assert (k, t) == ((0, 1) if u == 0 else (1, 9))
     assert task.P[o, int(batch.tokens[0, t])] > 0
 
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.integrate import solve_ivp
 
+from scbtheory.checks import positive, real
 from scbtheory.dynamics._reduced import TOLERANCE, whole
-from scbtheory.dynamics._system import positive, real, times
+from scbtheory.dynamics._system import times
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters, check
 from scbtheory.population import projected_gradient

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from scbtheory.dynamics._system import System, positive, real, times
+from scbtheory.checks import positive, real
+from scbtheory.dynamics._system import System, times
 from scbtheory.errors import InvalidArgument
 
 TOLERANCE = 1e-12  # relative, of the integrators

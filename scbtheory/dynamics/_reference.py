@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import mpmath as mp
 
-from scbtheory.dynamics._system import System, real, times
+from scbtheory.checks import real
+from scbtheory.dynamics._system import System, times
 from scbtheory.errors import InvalidArgument
 
 

@@ -11,7 +11,8 @@ import math
 import numpy as np
 from scipy.optimize import brentq
 
-from scbtheory.dynamics._system import System, positive, real, times, warn
+from scbtheory.checks import positive, real
+from scbtheory.dynamics._system import System, times, warn
 from scbtheory.errors import InvalidArgument
 
 SMALL = 0.1  # a relative error up to which a formula is trusted

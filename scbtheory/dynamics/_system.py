@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from scbtheory.checks import positive, real
 from scbtheory.errors import InvalidArgument
 
 ROUNDING = 1e-9  # by how much K_Q of a one-position task may exceed 1 - 1/T in floating point
@@ -87,22 +88,6 @@ class System:
     def skew(self) -> float:
         r""":math:`r = (p/q)^{1/4}`: stage 2 ends at :math:`(\alpha, \beta) = (r, 1/r)`."""
         return (self.p / self.q) ** 0.25
-
-
-def real(name, value) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InvalidArgument(f"{name} is {value!r}; expected a real number") from None
-    if not math.isfinite(number):
-        raise InvalidArgument(f"{name} is {number}; expected a finite number")
-    return number
-
-
-def positive(name, value) -> float:
-    if not real(name, value) > 0:
-        raise InvalidArgument(f"{name} is {value}; expected a number above 0")
-    return float(value)
 
 
 def times(t) -> np.ndarray:

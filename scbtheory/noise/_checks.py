@@ -11,28 +11,6 @@ class BatchTooSmall(UserWarning):
     """The batch is below what a large-sample formula assumes; the number returned is the formula's all the same."""
 
 
-def positive(name, value) -> float:
-    """Return ``value`` as a float, or refuse what is not a finite number above zero."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InvalidArgument(f"{name} is {value!r}; expected a number above zero") from None
-    if isinstance(value, bool) or not (math.isfinite(number) and number > 0):
-        raise InvalidArgument(f"{name} is {value!r}; expected a finite number above zero")
-    return number
-
-
-def finite(name, value) -> float:
-    """Return ``value`` as a float, or refuse what is not a finite number."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InvalidArgument(f"{name} is {value!r}; expected a number") from None
-    if not math.isfinite(number):
-        raise InvalidArgument(f"{name} is {value!r}; expected a finite number")
-    return number
-
-
 def correlated(task) -> None:
     """Refuse a task whose output does not depend on the copied token, or whose attention is uniform."""
     for name, number in (("K_P", task.K_P), ("K_Q", task.K_Q)):

@@ -30,10 +30,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from scbtheory.checks import count
+from scbtheory.checks import count, positive
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters
-from scbtheory.noise._checks import BatchTooSmall, correlated, one_tokens, positive
+from scbtheory.noise._checks import BatchTooSmall, correlated, one_tokens
 from scbtheory.task import SCB
 
 ADDED = 0.5  # relative variance that the limit may leave out: it moves a probability by at most 0.05

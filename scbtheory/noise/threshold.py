@@ -12,9 +12,10 @@ import warnings
 
 from scipy.special import ndtr, ndtri
 
+from scbtheory.checks import positive, real
 from scbtheory.errors import InvalidArgument, ShapeMismatch
 from scbtheory.model import Parameters
-from scbtheory.noise._checks import BatchTooSmall, correlated, finite, positive
+from scbtheory.noise._checks import BatchTooSmall, correlated
 from scbtheory.noise.attention import attention_noise_variance
 from scbtheory.task import SCB
 
@@ -113,7 +114,7 @@ def unthresholded_batch(task: SCB, alpha: float, beta: float):
 def _signal_and_noise(task, alpha, beta):
     """The smallest signal on each support and the variance of a coordinate, both (N,), on the plane of R."""
     correlated(task)
-    alpha, beta = finite("alpha", alpha), finite("beta", beta)
+    alpha, beta = real("alpha", alpha), real("beta", beta)
     strength = beta * task.K_P * (1 - alpha * beta)
     if strength == 0:
         raise InvalidArgument(
