@@ -11,7 +11,7 @@ import numpy as np
 from scbtheory.plots.style import CYCLE, Picture, canvas, panel_letters
 
 LABELS = {
-    "scbtheory": "scbtheory, packed where a byte holds two tokens",
+    "scbtheory": "scbtheory, as many tokens in a byte as fit",
     "scbtheory_samples": "scbtheory, a byte for each token",
     "limit": "limit: random bits, each token touched once",
     "torch_one_hot": "PyTorch, one-hot, autograd, multinomial",
