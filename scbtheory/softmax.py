@@ -1,4 +1,4 @@
-r"""Softmax attention, :math:`f = V X\,\mathrm{softmax}(w^{(k)})`, beside the linear model (claims X1 to X3).
+r"""Softmax attention, :math:`f = V X\,\mathrm{softmax}(w^{(k)})`, beside the linear model (claims X1 to X4).
 
 Attention enters the loss only through :math:`a = \mathrm{softmax}(w)`, so every gradient is the linear
 model's times the Jacobian :math:`J = \mathrm{diag}(a) - aa^\top`. :math:`J1 = 0`: the projection of G5 comes for free.
@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
 
 from scbtheory import model, population
+from scbtheory.checks import positive, real
 from scbtheory.dynamics import System
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters
@@ -170,6 +172,86 @@ def speed_factor(xp, A, scale: str):
     if _checked(scale) == "none":
         return one
     return one * A.shape[0] ** 2 if scale == "start" else xp.max(A, axis=0, keepdims=True) ** -2
+
+
+# --- unequal positions: X4 -----------------------------------------------------------------------
+
+
+def second_position(first: float, second: float) -> float:
+    r"""X4: the c with which attention finds the second position after :math:`cT/\eta` steps, to leading order.
+
+    Every column of Q is ``first`` and ``second`` on two positions; steps are balanced, logits sped up by
+    :math:`(\max_t a_t)^{-2}`. The first position takes the attention a for itself, where
+    :math:`a^2\,\tfrac{2}{K_Q}[\tfrac{a}{1-a} + \log(1-a)] = q_1^2`. From there, with :math:`\theta = t/T`,
+
+    .. math:: \frac{du}{d\theta} = -\frac{(1-a)q_1q_2}{a^3},\qquad \frac{da}{d\theta} = -\frac{q_1}{aK_Q}
+       \Big[\frac{q_2}{u} - \frac{q_1(1-a)}{a}\Big]\Big/\Big[\frac{q_1^2}{a^3} + \frac{a}{K_Q(1-a)^2}\Big],
+
+    and c is when u, which starts at :math:`1 - q_2/q_1`, reaches 0.
+
+    Raises
+    ------
+    InvalidArgument : the weights are not above 0, do not sum to 1, or the first is not the larger one.
+    """
+    q_1, q_2 = _weights(first, second)
+    K_Q = q_1**2 + q_2**2
+
+    def taken(a):
+        return a**2 * 2 / K_Q * (a / (1 - a) + np.log1p(-a)) - q_1**2
+
+    def slow(_, y):
+        a, u = y
+        push = q_1 / (a * K_Q) * (q_2 / u - q_1 * (1 - a) / a)
+        return -push / (q_1**2 / a**3 + a / (K_Q * (1 - a) ** 2)), -(1 - a) * q_1 * q_2 / a**3
+
+    def found(_, y):
+        return y[1] - END
+
+    found.terminal = True
+    start = brentq(taken, 1e-3, 1 - 1e-9), 1 - q_2 / q_1
+    path = solve_ivp(slow, (0.0, np.inf), start, method="LSODA", events=found, rtol=1e-10, atol=1e-13)
+    return float(path.t_events[0][0])
+
+
+END = 1e-9  # of u, where so little is left to wait that c does not change in its first eight digits
+
+
+def positions_flow(*, t, first: float, second: float, T: float):
+    r"""X4: attention on both positions and :math:`\beta`, from scratch, at increasing times t in units of 1/η.
+
+    Columns of Q are all ``first`` and ``second`` on two positions, so that three numbers stay closed at every T.
+    """
+    q_1, q_2 = _weights(first, second)
+    if real("T", T) < 3:
+        raise InvalidArgument(f"T is {T:g}; expected 3 or more, two positions and a background")
+    K_Q = q_1**2 + q_2**2 - 1 / T
+    moments = np.asarray(t, dtype=float)
+    if moments.ndim != 1 or not (
+        np.all(np.diff(moments) > 0) and np.all(moments >= 0) and np.all(np.isfinite(moments))
+    ):
+        raise InvalidArgument(f"t is {t!r}; expected increasing times from 0 on")
+
+    def right(_, y):
+        a, b, beta = y
+        rest = (1 - a - b) / (T - 2)
+        levels, sizes = np.array([a, b, rest]), np.array([1, 1, T - 2])
+        pull = beta * np.array([q_1, q_2, 0.0]) - beta**2 * levels
+        for _ in range(2):  # the Jacobian, from attention to logits and back
+            pull = levels * (pull - sizes @ (levels * pull))
+        moved = pull / max(a, b) ** 2
+        return moved[0], moved[1], (q_1 * a + q_2 * b - beta * (sizes @ levels**2)) / K_Q
+
+    path = solve_ivp(
+        right, (0.0, moments[-1]), (1 / T, 1 / T, 0.0), method="LSODA", t_eval=moments, rtol=1e-10, atol=1e-10 / T
+    )
+    return tuple(path.y)
+
+
+def _weights(first, second):
+    q_1, q_2 = positive("first", first), positive("second", second)
+    if not (q_1 > q_2 and abs(q_1 + q_2 - 1) < 1e-9):
+        raise InvalidArgument(f"the weights are {q_1:g} and {q_2:g}; expected a larger and a smaller one that sum to 1")
+    return q_1, q_2
 
 
 # --- training: X3 --------------------------------------------------------------------------------

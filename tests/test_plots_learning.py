@@ -112,3 +112,11 @@ def test_softmax_follows_the_linear_model_only_when_it_is_sped_up():
     assert slow[-1] < 0.01
     assert peak[early] == pytest.approx(linear[early], rel=0.2)
     assert start.max() > linear.max()
+
+
+def test_the_second_position_is_found_where_it_was_predicted():
+    axes = plots.positions(first=0.6, second=0.4, T=300, lengths=(100, 300)).figure.axes
+    found, linear, line = axes[1].get_lines()
+    assert np.allclose(np.log(found.get_ydata() / line.get_ydata()), 0, atol=0.4)
+    assert np.all(found.get_ydata() > 4 * linear.get_ydata())
+    assert axes[0].get_lines()[-1].get_xdata()[0] == pytest.approx(300 * scb.softmax.second_position(0.6, 0.4))

@@ -144,3 +144,50 @@ def test_mistakes_are_refused():
         scb.training.train(task, softmax.descent(task, batch_size=8), start=scb.Parameters.truth(task), max_samples=80)
     with pytest.raises(InvalidArgument, match="times are finite"):
         softmax.flow(t=[-1.0], K_P=0.2, K_Q=0.5, T=10)
+
+
+# --- unequal positions: X4 -----------------------------------------------------------------------
+
+
+def test_the_flow_of_unequal_positions_is_that_of_all_parameters():
+    T, t = 24, np.array([2.0, 5.0, 9.0, 15.0])
+    Q = np.zeros((T, 3))
+    Q[[4, 9], :] = [[0.7] * 3, [0.3] * 3]
+    task = scb.SCB(scb.SCB.random(3, T, 2, seed=6).P, Q)
+    start = scb.softmax.SoftmaxParameters.initial(task)
+    path = scb.softmax.matrix_flow(task, start, t, scale="peak", eta_V=1 / task.K_Q, eta_A=1 / task.K_P)
+    linear = [theta.linear(task) for theta in path]
+    found = [(x.A[4, 0], x.A[9, 0], scb.dynamics.reduce(task, x).beta) for x in linear]
+    stated = scb.softmax.positions_flow(t=t, first=0.7, second=0.3, T=T)
+    np.testing.assert_allclose(np.transpose(stated), found, rtol=1e-7)
+
+
+@pytest.mark.parametrize(("first", "c"), [(0.55, 0.1028628), (0.6, 0.2463634), (0.7, 0.8164871)])
+def test_the_wait_is_the_flow_s(first, c):
+    """Recorded from an integration of its own; the flow's arrivals at two lengths agree with it."""
+    assert scb.softmax.second_position(first, 1 - first) == pytest.approx(c, abs=1e-6)
+    arrivals = []
+    for T in (4000, 16_000):
+        t = np.linspace(0, 1.1 * c * T + 40, 20_000)
+        a, b, _ = scb.softmax.positions_flow(t=t, first=first, second=1 - first, T=T)
+        arrivals.append(t[np.flatnonzero(b / a < (1 - first) / first / 2)[-1]])
+    assert (arrivals[1] - arrivals[0]) / 12_000 == pytest.approx(c, rel=5e-3)
+
+
+def test_nearly_equal_positions_hardly_wait():
+    waits = [scb.softmax.second_position(0.5 + x, 0.5 - x) for x in (0.1, 0.01, 0.001)]
+    assert waits[0] > 9 * waits[1] > 80 * waits[2] > 0
+
+
+@pytest.mark.parametrize("weights", [(0.4, 0.6), (0.5, 0.5), (0.7, 0.4), (0.0, 1.0), (1.0, 0.0), ("much", 0.1)])
+def test_weights_that_are_no_unequal_pair_are_errors(weights):
+    with pytest.raises(InvalidArgument, match="expected a"):
+        scb.softmax.second_position(*weights)
+    with pytest.raises(InvalidArgument, match="expected a"):
+        scb.softmax.positions_flow(t=[1.0], first=weights[0], second=weights[1], T=100)
+
+
+@pytest.mark.parametrize("wrong", [{"t": [2.0, 1.0]}, {"t": [-1.0, 1.0]}, {"t": 3.0}, {"t": [np.nan]}, {"T": 2.5}])
+def test_times_and_lengths_of_no_flow_are_errors(wrong):
+    with pytest.raises(InvalidArgument, match="expected"):
+        scb.softmax.positions_flow(**{"t": [1.0], "T": 100, "first": 0.6, "second": 0.4} | wrong)

@@ -211,13 +211,13 @@ register(
                 limit=0.025, margin=2.0, unit="relative difference",
             ),
             Route(
-                "monte carlo", "8 runs of each model, N = 3, T = 80 (full: 3000)",
-                lambda statement: _race_sampled(statement, sized((3, 80, 4096), (3, 3000, 187_500))),
+                "monte carlo", "8 runs of each model, N = 3, T = 80 (full: 1000)",
+                lambda statement: _race_sampled(statement, sized((3, 80, 4096), (3, 1000, 160_000))),
                 limit=0.08, margin=1.5, unit="relative difference",
             ),
             Route(
-                "monte carlo", "8 runs of each model, N = 4, T = 60 (full: N = 16, T = 500)",
-                lambda statement: _race_sampled(statement, sized((4, 60, 4096), (16, 500, 166_000))),
+                "monte carlo", "8 runs of each model, N = 4, T = 60 (full: N = 16, T = 200)",
+                lambda statement: _race_sampled(statement, sized((4, 60, 4096), (16, 200, 45_000))),
                 limit=0.08, margin=1.5, unit="relative difference",
             ),
         ),

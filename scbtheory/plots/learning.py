@@ -181,3 +181,43 @@ def softmax_flow(*, K_P: float, K_Q: float, T: float) -> Picture:
         ax.set_ylim(-0.03, 1.45)
         ax.legend(fontsize=8, loc="upper left")
         return picture
+
+
+def positions(*, first: float, second: float, T: float, lengths=(100, 300, 1000, 3000, 10_000)) -> Picture:
+    """Draw X4: attention on both positions of a column, linear and softmax, and when the second one is found."""
+    c, K_Q = scb.softmax.second_position(first, second), first**2 + second**2 - 1 / T
+    with canvas(columns=2, size=(7.8, 3.3)) as (picture, axes):
+        t = np.geomspace(1, 3 * c * T, 3000)
+        alpha, _ = dynamics.flow(t=t, K_P=0.5, K_Q=K_Q, T=T, balanced=True)
+        a, b, _ = scb.softmax.positions_flow(t=t, first=first, second=second, T=T)
+        for q, learned, colour in ((first, a, BLUE), (second, b, ORANGE)):
+            axes[0].semilogx(t, 1 / T + alpha * (q - 1 / T), color=colour, ls="--", lw=1.2)
+            axes[0].semilogx(t, learned, color=colour, label=f"$q = {q:g}$")
+        axes[0].plot([], [], color=BLACK, ls="--", lw=1.2, label="linear")
+        axes[0].axvline(c * T, color=BLACK, lw=0.8, ls=":", label="$cT$, predicted")
+        axes[0].set(xlabel=r"time, in units of $1/\eta$", ylabel="attention on the position", ylim=(-0.02, 0.92))
+        axes[0].legend(fontsize=8, loc="upper left")
+        for n, times in enumerate((_arrivals(lengths, first, second), _linear_arrivals(lengths, first, second))):
+            style = {"marker": "os"[n], "ls": "none", "color": (ORANGE, BLACK)[n], "label": ("softmax", "linear")[n]}
+            axes[1].loglog(lengths, times, **style)
+        axes[1].loglog(lengths, c * np.array(lengths), color=ORANGE, lw=1, label=f"$cT$, $c = {c:.3f}$")
+        axes[1].set(xlabel="context length $T$", ylabel="time until the second is found")
+        axes[1].legend(fontsize=8, loc="upper left")
+        panel_letters(axes)
+        return picture
+
+
+def _arrivals(lengths, first, second):
+    """When attention on the second position last rises above half of its share, at each length."""
+    found = []
+    for T in lengths:
+        t = np.linspace(0, scb.softmax.second_position(first, second) * T * 1.3 + 40, 8000)
+        a, b, _ = scb.softmax.positions_flow(t=t, first=first, second=second, T=T)
+        found.append(t[np.flatnonzero(b / a < second / first / 2)[-1] + 1])
+    return found
+
+
+def _linear_arrivals(lengths, first, second):
+    """The same for the linear model, whose positions share one coordinate: its half time."""
+    system = ({"K_P": 0.5, "K_Q": first**2 + second**2 - 1 / T, "T": T, "balanced": True} for T in lengths)
+    return [dynamics.half_time(**s) for s in system]
