@@ -19,6 +19,7 @@ FLAGS = (
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--no-first-run",
+    "--window-size=1300,1000",  # a desktop's: formulas must fit its column
     "--disable-background-networking",
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND",  # a page that needs a server fails here
@@ -34,6 +35,10 @@ STATE = """({
   broken_images:
     [...document.images].filter(image => !image.complete || !image.naturalWidth)
     .map(image => image.src),
+  clipped:
+    [...document.querySelectorAll('div.math mjx-container')]
+    .filter(node => node.scrollWidth > node.clientWidth + 1)
+    .map(node => `${node.closest('div.math').id}: ${node.scrollWidth} in ${node.clientWidth} px`),
 })"""
 
 
@@ -49,6 +54,7 @@ class Page:
     formulas: int = 0
     formula_errors: list[str] = field(default_factory=list)
     broken_images: list[str] = field(default_factory=list)
+    clipped: list[str] = field(default_factory=list)
 
 
 class Browser:

@@ -149,6 +149,11 @@ def test_no_formula_is_an_error(visits):
     assert found == {}
 
 
+def test_no_formula_is_wider_than_its_column(visits):
+    found = {name: visit.clipped for name, visit in visits.items() if visit.clipped}
+    assert found == {}
+
+
 def test_images_are_shown(visits):
     found = {name: visit.broken_images for name, visit in visits.items() if visit.broken_images}
     assert found == {}
