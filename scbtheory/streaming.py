@@ -13,7 +13,7 @@ from scbtheory.kernels import packing
 from scbtheory.kernels.compiled import choose
 from scbtheory.kernels.stream import STEP_BITS, Stream
 from scbtheory.model import Parameters, centred, check, tables
-from scbtheory.task import OUTPUTS, POSITIONS, SCB, TRIGGERS, distribution_function
+from scbtheory.task import OUTPUTS, POSITIONS, SCB, TRIGGERS
 
 MEMORY = 2**26
 KEPT = 2**22  # bytes that a thread keeps for its next batch: new memory costs as much as drawing tokens into it
@@ -134,10 +134,9 @@ def draw_packs(
     seed, step = below("seed", seed, 2**64), below("step", step, 2 ** (64 - STEP_BITS))
     below("batch_size", batch_size, 2**STEP_BITS // T + 1)  # a step owns 2**STEP_BITS codes
     first = below("first", first, 2**STEP_BITS // T - batch_size + 1)
-    m, cdf = packing.width(N), distribution_function(task._host_mu)
-    cdf_of_codes = distribution_function(packing.law(task._host_mu, m))
+    m = packing.width(N)
     number = np.arange(first, first + batch_size)
-    trigger = choose(Stream.of(seed, step, TRIGGERS), number, cdf[None, :], np.zeros_like(number))
+    trigger = choose(Stream.of(seed, step, TRIGGERS), number, task._trigger_cdf[None, :], np.zeros_like(number))
     position = choose(Stream.of(seed, step, POSITIONS), number, task._position_cdfs, trigger)
     seat, of = packing.seats(trigger, N, m)
     rows = max(1, memory // T)
@@ -147,7 +146,9 @@ def draw_packs(
         fits = buffer is not None and packs * T <= buffer.size
         into = {"first": (first + done) * T, "out": xp.reshape(buffer[: packs * T], (packs, T)) if fits else None}
         # Packs are no more than samples: these bits are no other sample's.
-        codes = backend.kernels.draw(backend, Stream.of(seed, step, CODES), (packs, T), cdf_of_codes, xp.uint8, **into)
+        codes = backend.kernels.draw(
+            backend, Stream.of(seed, step, CODES), (packs, T), task._code_cdf, xp.uint8, **into
+        )
         place = backend.asarray(here // m * T + position[own], xp.int64)
         code = backend.to_numpy(xp.take(xp.reshape(codes, (-1,)), place)).astype(np.int64)
         copied = packing.decode(code, here % m, N)

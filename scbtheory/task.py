@@ -22,6 +22,7 @@ from scbtheory.errors import (
     ReducibleChain,
     ShapeMismatch,
 )
+from scbtheory.kernels import packing
 from scbtheory.kernels.compiled import choose
 from scbtheory.kernels.stream import STEP_BITS, Stream
 from scbtheory.memory import available
@@ -178,7 +179,7 @@ class SCB:
         seed, step = below("seed", seed, 2**64), below("step", step, 2 ** (64 - STEP_BITS))
         _check_memory(self, B)
         first = below("first", first, 2**STEP_BITS // T - B + 1)  # a step owns 2**STEP_BITS tokens
-        dtype, cdf = self.token_dtype, distribution_function(self._host_mu)
+        dtype, cdf = self.token_dtype, self._trigger_cdf
         tokens = self.backend.kernels.draw(
             self.backend, Stream.of(seed, step, TOKENS), (B, T), cdf, dtype, first=first * T
         )
@@ -194,6 +195,15 @@ class SCB:
         copied = self.backend.to_numpy(xp.take(xp.reshape(tokens, (-1,)), row * T + position))
         output = pick(OUTPUTS, self._output_cdfs, copied.astype(np.int64))
         return Batch(tokens, self.backend.asarray(trigger, dtype), self.backend.asarray(output, dtype), position)
+
+    @cached_property
+    def _trigger_cdf(self):
+        return distribution_function(self._host_mu)
+
+    @cached_property
+    def _code_cdf(self):
+        """The distribution function of as many tokens as a byte holds (see :mod:`scbtheory.kernels.packing`)."""
+        return distribution_function(packing.law(self._host_mu, packing.width(self.vocab_size)))
 
     @cached_property
     def _position_cdfs(self):
