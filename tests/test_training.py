@@ -44,7 +44,7 @@ def test_packed_batches_of_a_learner_share_no_samples(task):
 
 def test_packed_samples_are_not_counted(task):
     with pytest.raises(InvalidArgument, match="'estimated' and packed is True"):
-        training.train(task, training.sgd(0.01), mu="estimated", packed=True)
+        training.train(task, training.sgd(0.01), mu="estimated", packed=True, max_samples=512)
 
 
 # --- the whole algorithm -------------------------------------------------------------------------
