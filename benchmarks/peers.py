@@ -15,7 +15,7 @@ import numpy as np
 
 import scbtheory as scb
 from scbtheory import streaming
-from scbtheory.kernels import compiled
+from scbtheory.kernels import compiled, threads
 from scbtheory.kernels.stream import GOLDEN
 
 BITS = 16
@@ -82,7 +82,7 @@ def limit(problem):
 
     def step(i):
         key = np.uint64(i)
-        compiled._share(lambda lo, hi: _touch(key, tokens, sums, lo, hi), len(sums), tokens.size)
+        threads.share(lambda lo, hi: _touch(key, tokens, sums, lo, hi), len(sums), tokens.size)
 
     return step, None
 

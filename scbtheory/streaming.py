@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from scbtheory.checks import below, count
-from scbtheory.kernels import packing
+from scbtheory.kernels import grouped, packing
 from scbtheory.kernels.compiled import choose
 from scbtheory.kernels.stream import STEP_BITS, Stream
-from scbtheory.model import Parameters, centred, check, tables
+from scbtheory.model import Parameters, centred, check, gradient_V, tables
 from scbtheory.task import OUTPUTS, POSITIONS, SCB, TRIGGERS
 
 MEMORY = 2**26
-KEPT = 2**22  # bytes that a thread keeps for its next batch: new memory costs as much as drawing tokens into it
 CODES = 4  # the purpose of a random stream: the four before it belong to ``SCB.sample``
 
 
@@ -71,10 +69,16 @@ def _plain(task, theta, batch_size, seed, step, first, projected, memory):
 def _packed(task, theta, batch_size, seed, step, first, projected, memory):
     """Yield the gradient of each part of a batch whose samples travel in packs, m to a byte."""
     backend, xp, loops, N = task.backend, task.backend.xp, task.backend.kernels, task.vocab_size
+    if backend.name == "numpy":
+        streams, first = _streams(task, batch_size, seed, step, first)
+        found = grouped.gradient(task, theta, batch_size, streams, first, memory, projected=projected)
+        if found is not None:
+            columns, z, residual = found
+            yield columns, gradient_V(task, z, residual, projected=projected)
+            return
     m = packing.width(N)
     D = backend.asarray(packing.incidence(N, m)) if m > 1 else None  # one token is its own code
-    where = {"seed": seed, "step": step, "first": first}
-    for pack in draw_packs(task, batch_size, **where, memory=memory, buffer=_scratch.of(backend)):
+    for pack in draw_packs(task, batch_size, seed=seed, step=step, first=first, memory=memory):
         counts = loops.histogram(backend, pack.codes, pack.of, theta.A, n_codes=N**m)  # of codes, as attention weighs
         z = xp.take(counts if D is None else xp.reshape(counts @ D, (-1, N)), pack.seat, axis=0)
         table, into_V = tables(task, theta, z, pack.trigger, pack.output, batch_size, projected=projected)
@@ -83,23 +87,6 @@ def _packed(task, theta, batch_size, seed, step, first, projected, memory):
         table_of_codes = seated if D is None else xp.reshape(seated, (-1, m * N)) @ D.T
         yield loops.accumulate(backend, pack.codes, pack.of, table_of_codes, n_triggers=N), into_V
         del pack  # before the next part is drawn
-
-
-class _Scratch(threading.local):
-    """Memory for the codes of one batch at a time, which each thread keeps."""
-
-    buffer = None
-
-    def of(self, backend):
-        """Return KEPT bytes where NumPy's arrays are used: other libraries keep freed memory themselves."""
-        if backend.name != "numpy":
-            return None
-        if self.buffer is None:
-            self.buffer = np.empty(KEPT, dtype=np.uint8)  # the system provides what is written to, and no more
-        return self.buffer
-
-
-_scratch = _Scratch()
 
 
 @dataclass(frozen=True)
@@ -122,39 +109,40 @@ class Packs:
     output: Any
 
 
-def draw_packs(
-    task: SCB, batch_size: int, *, seed: int, step: int = 0, first: int = 0, memory: int = MEMORY, buffer=None
-):
+def draw_packs(task: SCB, batch_size: int, *, seed: int, step: int = 0, first: int = 0, memory: int = MEMORY):
     """Yield ``batch_size`` samples as :class:`Packs`, each with at most ``memory`` bytes of codes, or one pack.
 
-    ``first`` skips the random bits of that many samples of the step. Codes that fit into ``buffer``, an array of bytes,
-    are written there: then a pack holds until the next one is drawn.
+    ``first`` skips the random bits of that many samples of the step.
     """
     backend, xp, N, T = task.backend, task.backend.xp, task.vocab_size, task.context_length
-    seed, step = below("seed", seed, 2**64), below("step", step, 2 ** (64 - STEP_BITS))
-    below("batch_size", batch_size, 2**STEP_BITS // T + 1)  # a step owns 2**STEP_BITS codes
-    first = below("first", first, 2**STEP_BITS // T - batch_size + 1)
+    (triggers, positions, outputs, tokens), first = _streams(task, batch_size, seed, step, first)
     m = packing.width(N)
     number = np.arange(first, first + batch_size)
-    trigger = choose(Stream.of(seed, step, TRIGGERS), number, task._trigger_cdf[None, :], np.zeros_like(number))
-    position = choose(Stream.of(seed, step, POSITIONS), number, task._position_cdfs, trigger)
+    trigger = choose(triggers, number, task._trigger_cdf[None, :], np.zeros_like(number))
+    position = choose(positions, number, task._position_cdfs, trigger)
     seat, of = packing.seats(trigger, N, m)
     rows = max(1, memory // T)
     for done in range(0, len(of), rows):
         own = np.flatnonzero((m * done <= seat) & (seat < m * (done + rows)))
         here, packs = seat[own] - m * done, min(rows, len(of) - done)
-        fits = buffer is not None and packs * T <= buffer.size
-        into = {"first": (first + done) * T, "out": xp.reshape(buffer[: packs * T], (packs, T)) if fits else None}
         # Packs are no more than samples: these bits are no other sample's.
-        codes = backend.kernels.draw(
-            backend, Stream.of(seed, step, CODES), (packs, T), task._code_cdf, xp.uint8, **into
-        )
+        number_of_code = (first + done) * T
+        codes = backend.kernels.draw(backend, tokens, (packs, T), task._code_cdf, xp.uint8, first=number_of_code)
         place = backend.asarray(here // m * T + position[own], xp.int64)
         code = backend.to_numpy(xp.take(xp.reshape(codes, (-1,)), place)).astype(np.int64)
         copied = packing.decode(code, here % m, N)
-        output = choose(Stream.of(seed, step, OUTPUTS), number[own], task._output_cdfs, copied)
+        output = choose(outputs, number[own], task._output_cdfs, copied)
         sitting = np.full(m * packs, len(own))
         sitting[here] = np.arange(len(own))
         integers = of[done : done + rows], here, sitting, trigger[own], output
         yield Packs(codes, *(backend.asarray(x, xp.int64) for x in integers))
         del codes  # before the next part is drawn
+
+
+def _streams(task, batch_size, seed, step, first):
+    """Return a step's streams of triggers, positions, outputs and codes, and ``first``; refuse what is out of range."""
+    seed, step = below("seed", seed, 2**64), below("step", step, 2 ** (64 - STEP_BITS))
+    room = 2**STEP_BITS // task.context_length  # a step owns 2**STEP_BITS codes
+    below("batch_size", batch_size, room + 1)
+    purposes = TRIGGERS, POSITIONS, OUTPUTS, CODES
+    return [Stream.of(seed, step, purpose) for purpose in purposes], below("first", first, room - batch_size + 1)

@@ -10,7 +10,7 @@ import pytest
 import scbtheory as scb
 from scbtheory import memory, streaming
 from scbtheory.errors import InvalidArgument, MixedBackends
-from scbtheory.kernels import compiled, packing
+from scbtheory.kernels import packing, threads
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +113,9 @@ def test_packed_batches_of_a_step_use_bits_that_do_not_meet(task, monkeypatch):
     drawn, real = [], task.backend.kernels.draw
     chosen, invert = {}, streaming.choose
 
-    def draw(backend, stream, shape, *rest, first, out):
+    def draw(backend, stream, shape, *rest, first):
         drawn.append((first, first + int(np.prod(shape))))
-        return real(backend, stream, shape, *rest, first=first, out=out)
+        return real(backend, stream, shape, *rest, first=first)
 
     def choose(stream, index, *rest):
         chosen.setdefault(stream, []).extend(index.tolist())
@@ -161,10 +161,10 @@ def test_the_packed_gradient_has_the_law_of_the_other(projected):
 def test_threads_change_no_bit_of_a_gradient(monkeypatch, packed):
     task = scb.SCB.random(vocab_size=3, context_length=5001, sparsity=2, seed=0)
     theta = scb.Parameters.random(task, seed=1)
-    monkeypatch.setattr(compiled, "WORTHWHILE", 1)
+    monkeypatch.setattr(threads, "WORTHWHILE", 1)
     found = []
-    for threads in (1, 2, 5):
-        monkeypatch.setattr(compiled, "THREADS", threads)
+    for n in (1, 2, 5):
+        monkeypatch.setattr(threads, "THREADS", n)
         found.append(streaming.gradient(task, theta, 33, seed=3, packed=packed, projected=True))
     for other in found[1:]:
         np.testing.assert_array_equal(other.A, found[0].A)
@@ -183,28 +183,6 @@ def test_the_largest_token_of_a_byte_is_drawn():
     batch = unpacked(task, streaming.draw_packs(task, 2000, seed=5))
     assert (batch.tokens.min(), batch.tokens.max()) == (0, 255)
     streaming.gradient(task, scb.Parameters.random(task, seed=1), 9, seed=3, packed=True)
-
-
-def test_codes_share_the_memory_of_a_thread(task, monkeypatch):
-    """One buffer serves every batch that fits, and a batch that does not fit gets memory of its own."""
-    given, real = [], task.backend.kernels.draw
-
-    def draw(*arguments, **options):
-        given.append(options["out"])
-        return real(*arguments, **options)
-
-    monkeypatch.setattr(task.backend.kernels, "draw", draw)
-    theta = scb.Parameters.random(task, seed=1)
-    small = streaming.gradient(task, theta, 30, seed=5, packed=True)
-    streaming.gradient(task, theta, 60, seed=5, step=1, packed=True)
-    again = streaming.gradient(task, theta, 30, seed=5, packed=True)
-    assert np.shares_memory(given[0], given[1])
-    np.testing.assert_array_equal(small.A, again.A)
-    monkeypatch.setattr(streaming, "_scratch", type(streaming._scratch)())
-    monkeypatch.setattr(streaming, "KEPT", 10)
-    own = streaming.gradient(task, theta, 30, seed=5, packed=True)
-    assert given[-1] is None
-    np.testing.assert_array_equal(own.A, small.A)
 
 
 def test_threads_do_not_share_the_memory_of_codes(task):

@@ -2,15 +2,15 @@
 
 Every module here offers the same three functions and is tested against ``reference``:
 
-``draw(backend, stream, shape, cdf, dtype, first=0, out=None)``
-    i.i.d. tokens ``first``, ``first + 1``, … of a stream; the same on every backend, bit for bit. They may be written
-    into the array ``out``, which then must have that shape and type.
+``draw(backend, stream, shape, cdf, dtype, first=0)``
+    i.i.d. tokens ``first``, ``first + 1``, … of a stream; the same on every backend, bit for bit.
 ``histogram(backend, tokens, trigger, weights, n_codes=N)``
     ``z[b, c] = sum_t weights[t, trigger[b]] * 1{tokens[b, t] = c}``, shape (B, n_codes).
 ``accumulate(backend, tokens, trigger, table, n_triggers=N)``
     ``g[t, k] = sum_{b: trigger[b] = k} table[b, tokens[b, t]]``, shape (T, n_triggers).
 
 Tokens are as many as triggers, unless they are codes that stand for several tokens (see ``packing``).
+On the CPU ``grouped`` runs all three in one go for each trigger, where a trigger's tokens fit a core's cache.
 """
 
 from importlib import import_module

@@ -1,30 +1,24 @@
 """The token loops compiled for the CPU by Numba: the tokens of ``reference`` bit for bit, its sums to rounding.
 
-Every loop runs over a range of words, samples or blocks, so that threads can share it. Each number
-is computed by one thread, in one fixed order: results do not depend on how many threads there are.
-Python's own threads call the loops, which release the interpreter's lock; unlike OpenMP's they sleep
-while they wait, and other programs on the machine do not stall them.
+Every loop runs over a range of words, samples, blocks or triggers, so that threads can share it (see ``threads``).
+All compiled code is in this file: Numba compiles a function again when its file changes, not when another one does.
 """
 
 from __future__ import annotations
 
 import functools
-import os
-from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
 
 from scbtheory.errors import InvalidArgument
 from scbtheory.kernels.stream import GOLDEN, MIX_1, MIX_2, Stream
-
-THREADS = numba.config.NUMBA_NUM_THREADS  # usable cores, unless the environment variable of that name is set
-WORTHWHILE = 2**16  # tokens that repay waking one more thread
-PIECES = 4  # for each thread: one that has to wait for a core leaves its pieces to the others
+from scbtheory.kernels.threads import share
 
 SHIFT = 2  # a cell is 2**2 codes: a table of cells takes 32 KiB, and few of them contain a boundary …
 MANY = 64  # … until there are so many boundaries that a cell for each code is faster
 WORDS = 1024  # words hashed at a time, which stay in the fastest cache
+CROWDED = 128  # below, equal tokens in a row would wait for each other: four sets of bins keep them apart
 BLOCK = 2048  # positions whose gradient is summed at a time
 ONE, TWO, THREE = np.uintp(1), np.uintp(2), np.uintp(3)  # unsigned: an index that could be negative costs a test
 
@@ -37,19 +31,21 @@ def loop(function):
         return numba.njit(nogil=True)(function)
 
 
-def draw(backend, stream: Stream, shape, cdf, dtype, first=0, out=None):
-    """Draw i.i.d. tokens: those of :func:`scbtheory.kernels.reference.draw`; into ``out`` if there is one."""
-    tokens = np.empty(shape, dtype=dtype) if out is None else out
+def draw(backend, stream: Stream, shape, cdf, dtype, first=0):
+    """Draw i.i.d. tokens: those of :func:`scbtheory.kernels.reference.draw`."""
+    tokens = np.empty(shape, dtype=dtype)
+    source, flat = token_source(stream, cdf), tokens.reshape(-1)
+    start, stop = first // 4, -(-(first + tokens.size) // 4)
+    share(lambda lo, hi: _draw(source, flat, first, start + lo, start + hi), stop - start, tokens.size)
+    return tokens
+
+
+def token_source(stream: Stream, cdf):
+    """Return what the loops draw tokens from: where two streams start, the cells and the boundaries of a law."""
     boundaries = 65536.0 * np.asarray(cdf, dtype=np.float64)[:-1]
     shift = SHIFT if len(boundaries) < MANY else 0
     table = _remembered_cells(boundaries.tobytes(), shift)
-    law = np.uint64(stream.origin), np.uint64(stream.refinement.origin), table, np.uint64(shift), boundaries
-    flat, last = tokens.reshape(-1), first + tokens.size
-    for word in (first // 4, (last - 1) // 4):  # the range may cut these two
-        _draw_carefully(*law, flat, first, word)
-    start, stop = -(-first // 4), last // 4
-    _share(lambda lo, hi: _draw(*law, flat, first, start + lo, start + hi), stop - start, tokens.size)
-    return tokens
+    return np.uint64(stream.origin), np.uint64(stream.refinement.origin), table, np.uint64(shift), boundaries
 
 
 def histogram(backend, tokens, trigger, weights, n_codes=None):
@@ -58,7 +54,7 @@ def histogram(backend, tokens, trigger, weights, n_codes=None):
     z = np.empty((len(tokens), n_codes or n_triggers), dtype=weights.dtype)
     tokens, trigger = _checked(tokens, z.shape[1], trigger, n_triggers)
     columns = np.ascontiguousarray(weights.T)  # no copy if the columns of ``weights`` are contiguous
-    _share(lambda lo, hi: _histogram(tokens, trigger, columns, z, lo, hi), len(tokens), tokens.size)
+    share(lambda lo, hi: _add_up(tokens, trigger, columns, z, lo, hi), len(tokens), tokens.size)
     return z
 
 
@@ -71,8 +67,16 @@ def accumulate(backend, tokens, trigger, table, n_triggers=None):
     start = np.searchsorted(trigger[order], np.arange(N + 1))  # order[start[k]:start[k + 1]] have trigger k
     table = np.ascontiguousarray(table)
     blocks = -(-T // BLOCK)
-    _share(lambda lo, hi: _accumulate(tokens, order, start, table, columns, lo, hi), N * blocks, tokens.size)
+    share(lambda lo, hi: _spread(tokens, order, start, table, columns, lo, hi), N * blocks, tokens.size)
     return columns.T
+
+
+def _checked(tokens, n_codes, trigger, n_triggers):
+    """Refuse what the loops would read or write outside their arrays."""
+    for name, array, limit in (("tokens", tokens, n_codes), ("trigger", trigger, n_triggers)):
+        if (array.dtype.kind != "u" and array.min() < 0) or array.max() >= limit:
+            raise InvalidArgument(f"{name} holds values from {array.min()} to {array.max()}; expected 0 to {limit - 1}")
+    return np.ascontiguousarray(tokens), trigger.astype(np.int64)
 
 
 @loop
@@ -101,8 +105,14 @@ def choose(stream: Stream, index, tables, which):
 def _choose(origin, index, tables, which):
     u = np.empty(which.size)
     for b in range(u.size):
-        u[b] = np.float64(_mix(origin + np.uint64(index[b]) * np.uint64(GOLDEN)) >> np.uint64(11)) * 2.0**-53
+        u[b] = uniform(origin, index[b])
     return invert(tables, which, u)
+
+
+@loop
+def uniform(origin, index):
+    """One 53-bit uniform number in [0, 1): number ``index`` of a stream."""
+    return np.float64(_mix(origin + np.uint64(index) * np.uint64(GOLDEN)) >> np.uint64(11)) * 2.0**-53
 
 
 def cells(boundaries, shift=SHIFT):
@@ -126,8 +136,15 @@ def _remembered_cells(boundaries, shift):
 
 
 @loop
-def _draw(origin, refinement, cells, shift, boundaries, tokens, first, start, stop):
+def _draw(source, tokens, first, start, stop):
     """Turn words ``start`` to ``stop`` of the stream into four tokens each; ``tokens[0]`` is token ``first``."""
+    origin, _, cells, shift, _ = source
+    if start < stop and 4 * start < first:  # the first and the last word may belong to the range in part
+        _draw_carefully(source, tokens, first, start)
+        start += 1
+    if start < stop and 4 * stop > first + tokens.size:
+        stop -= 1
+        _draw_carefully(source, tokens, first, stop)
     words = np.empty(WORDS, dtype=np.uint64)
     codes = words.view(np.uint16)  # the four lanes of each word, in order on a little-endian machine
     lanes = np.uint64(0x0001000100010001) * (np.uint64(0xFFFF) >> shift)
@@ -145,47 +162,49 @@ def _draw(origin, refinement, cells, shift, boundaries, tokens, first, start, st
             out[t + TWO] = c
             out[t + THREE] = d
             if (a | b | c | d) < 0:
-                _draw_carefully(origin, refinement, cells, shift, boundaries, tokens, first, block + i)
+                _draw_carefully(source, tokens, first, block + i)
 
 
 @loop
-def _draw_carefully(origin, refinement, cells, shift, boundaries, tokens, first, index):
+def _draw_carefully(source, tokens, first, index):
     """Turn one word into tokens: only those inside the range, with 53 further bits where 16 do not decide."""
+    origin, refinement, cells, shift, boundaries = source
     word = _mix(origin + np.uint64(index) * np.uint64(GOLDEN))
     for i in range(max(4 * index, first), min(4 * index + 4, first + tokens.size)):
         code = word >> np.uint64(16 * (i % 4)) & np.uint64(0xFFFF)
         token = np.int64(cells[code >> shift])
         if token < 0:
             token = ~token
-            further = _mix(refinement + np.uint64(i) * np.uint64(GOLDEN)) >> np.uint64(11)
-            rest = np.float64(further) * 2.0**-53
+            rest = uniform(refinement, i)
             while token < boundaries.size and boundaries[token] - np.float64(code) <= rest:
                 token += 1
         tokens[i - first] = token
 
 
 @loop
-def _histogram(tokens, trigger, columns, z, start, stop):
-    """Fill rows ``start`` to ``stop`` of ``z``; four sets of bins, for equal tokens in a row not to wait."""
+def _add_up(tokens, trigger, columns, z, start, stop):
+    """Fill rows ``start`` to ``stop`` of ``z``."""
     T, N = tokens.shape[1], z.shape[1]
-    bins, fours = np.empty((4, N)), T // 4 * 4
+    sets, fours = 4 if N < CROWDED else 1, T // 4 * 4
+    bins = np.empty((sets, N))
+    p, q, r, s = bins[0], bins[1 % sets], bins[2 % sets], bins[3 % sets]
     for b in range(start, stop):
         row, weight = tokens[b], columns[trigger[b]]
         bins[:] = 0
         for i in range(0, fours, 4):
             t = np.uintp(i)
-            bins[0, row[t]] += weight[t]
-            bins[1, row[t + ONE]] += weight[t + ONE]
-            bins[2, row[t + TWO]] += weight[t + TWO]
-            bins[3, row[t + THREE]] += weight[t + THREE]
+            p[row[t]] += weight[t]
+            q[row[t + ONE]] += weight[t + ONE]
+            r[row[t + TWO]] += weight[t + TWO]
+            s[row[t + THREE]] += weight[t + THREE]
         for t in range(fours, T):
-            bins[0, row[t]] += weight[t]
+            p[row[t]] += weight[t]
         for n in range(N):
-            z[b, n] = (bins[0, n] + bins[1, n]) + (bins[2, n] + bins[3, n])
+            z[b, n] = (p[n] + q[n]) + (r[n] + s[n]) if sets == 4 else p[n]
 
 
 @loop
-def _accumulate(tokens, order, start, table, columns, first, last):
+def _spread(tokens, order, start, table, columns, first, last):
     """Fill parts ``first`` to ``last`` of the gradient's columns: block ``p // N`` of column ``p % N``."""
     N, T = columns.shape
     for part in range(first, last):
@@ -214,34 +233,132 @@ def _accumulate(tokens, order, start, table, columns, first, last):
                 total[t] += r0[x0[t]]
 
 
-def _checked(tokens, n_codes, trigger, n_triggers):
-    """Refuse what the loops would read or write outside their arrays."""
-    for name, array, limit in (("tokens", tokens, n_codes), ("trigger", trigger, n_triggers)):
-        if (array.dtype.kind != "u" and array.min() < 0) or array.max() >= limit:
-            raise InvalidArgument(f"{name} holds values from {array.min()} to {array.max()}; expected 0 to {limit - 1}")
-    return np.ascontiguousarray(tokens), trigger.astype(np.int64)
+@loop
+def arrange(origin, first, size, cdf, m):
+    """Draw triggers; return samples sorted by them, and where each one's samples and packs of m samples begin."""
+    N = len(cdf)
+    trigger = np.empty(size, dtype=np.int64)
+    members, packs = np.zeros(N + 1, dtype=np.int64), np.zeros(N + 1, dtype=np.int64)
+    for b in range(size):
+        trigger[b] = np.searchsorted(cdf, uniform(origin, first + b), side="right")
+        members[trigger[b] + 1] += 1
+    for k in range(N):
+        packs[k + 1] = packs[k] - (-members[k + 1] // m)
+        members[k + 1] += members[k]
+    order, place = np.empty(size, dtype=np.int64), members[:-1].copy()
+    for b in range(size):
+        order[place[trigger[b]]] = b
+        place[trigger[b]] += 1
+    return order, members, packs
 
 
-def _share(run, parts, size):
-    """Call ``run(lo, hi)`` on pieces of ``range(parts)``, on as many threads as ``size`` tokens repay."""
-    n = max(1, min(THREADS, parts, size // WORTHWHILE))
-    if n == 1:
-        return run(0, parts)
-    pieces = min(parts, n * PIECES)
-    todo = iter([(run, parts * i // pieces, parts * (i + 1) // pieces) for i in range(pieces)])
+@loop
+def fill_columns(lo, hi, m, pairs, most, first, source, arranged, chances, model, z, residual, columns):
+    """Fill columns ``lo`` to ``hi``, and the rows of ``z`` and ``residual`` of the samples with these triggers.
 
-    def work():  # knows ``run`` and its arrays from ``todo`` alone, so that a cancelled helper keeps no memory
-        for piece, lo, hi in todo:  # shared: whoever is free takes the next
-            piece(lo, hi)
+    Each has at most ``most`` packs of ``m`` tokens in a byte; ``pairs``: two bytes join to a code of two tokens.
+    """
+    order, members, packs = arranged
+    A, V, scale, factors = model
+    N, T = columns.shape
+    buffer = np.empty(most * T, dtype=np.uint8)
+    for k in range(lo, hi):
+        rows, own = packs[k + 1] - packs[k], slice(members[k], members[k + 1])
+        if not rows:
+            columns[k] = 0
+            continue
+        flat, start = buffer[: rows * T], (first + packs[k]) * T
+        _draw(source, flat, start, start // 4, -(-(start + rows * T) // 4))
+        codes = flat.reshape(rows, T)
+        output = _outputs(codes, k, m, first, order[own], chances)
+        own_model = A[k : k + 1], V, scale, factors[k]
+        if pairs:
+            _column(_paired(codes, N), 2, output, own_model, z[own], residual[own], columns[k : k + 1])
+        else:
+            _column(codes, m, output, own_model, z[own], residual[own], columns[k : k + 1])
 
-    helpers = [_pool(os.getpid(), n).submit(work) for _ in range(n - 1)]
-    work()
-    for helper in helpers:
-        if not helper.cancel():  # one that has not begun is not needed any more
-            helper.result()
+
+@loop
+def _outputs(codes, k, m, first, samples, chances):
+    """Draw the outputs of a trigger's samples; sample i is token i % m of the codes of pack i // m."""
+    position_origin, output_origin, position_cdfs, output_cdfs = chances
+    N = len(output_cdfs)
+    output = np.empty(len(samples), dtype=np.int64)
+    for i in range(len(samples)):
+        number = first + samples[i]
+        t = np.searchsorted(position_cdfs[k], uniform(position_origin, number), side="right")
+        copied = codes[i // m, t] // N ** (i % m) % N
+        output[i] = np.searchsorted(output_cdfs[copied], uniform(output_origin, number), side="right")
+    return output
 
 
-@functools.lru_cache(maxsize=4)
-def _pool(process, workers):
-    """Return sleeping threads; a forked ``process`` inherits none and gets its own."""
-    return ThreadPoolExecutor(workers, thread_name_prefix="scbtheory")
+@loop
+def _paired(tokens, N):
+    """Join rows 2r and 2r + 1 to codes ``x + N y``; a last row without a partner stays as it is."""
+    rows, T = tokens.shape
+    codes = np.empty((-(-rows // 2), T), dtype=np.uint16)
+    for r in range(len(codes)):
+        own, x, partner = codes[r], tokens[2 * r], np.uint16(N if 2 * r + 1 < rows else 0)
+        y = tokens[min(2 * r + 1, rows - 1)]
+        for t in range(T):
+            own[t] = x[t] + partner * y[t]
+    return codes
+
+
+@loop
+def _column(codes, m, output, model, z, residual, column):
+    """From the codes of one trigger's samples to its column; fills their ``z``, ``residual`` and that ``column``."""
+    weights, V, scale, factor = model
+    rows, T = codes.shape
+    members, N = z.shape
+    counts, table = np.empty((rows, N**m), dtype=V.dtype), np.zeros((rows * m, N), dtype=V.dtype)
+    _add_up(codes, np.zeros(rows, dtype=np.int64), weights, counts, 0, rows)
+    seats = _of_tokens(counts, m, N)  # the last may be empty
+    for i in range(members):
+        for n in range(N):
+            z[i, n] = seats[i, n]
+    np.dot(z, V.T, residual)
+    for i in range(members):
+        residual[i, output[i]] -= 1
+        for n in range(N):
+            residual[i, n] *= scale
+    np.dot(residual, V, table[:members])
+    table *= factor
+    _spread(codes, np.arange(rows), np.array([0, rows]), _of_codes(table, m, N), column, 0, -(-T // BLOCK))
+
+
+@loop
+def _of_tokens(counts, m, N):
+    """From histograms of codes (rows, N**m) to those of the m tokens in them, (m rows, N)."""
+    if m == 1:
+        return counts
+    rows, left = len(counts), counts
+    z = np.empty((rows * m, N), dtype=counts.dtype)
+    for j in range(m - 1, -1, -1):  # the last token is the leading digit: add up its codes, then forget it
+        below = N**j
+        sums = np.dot(left.reshape(rows * N, below), np.ones(below, dtype=z.dtype))
+        rest = np.zeros((rows, below), dtype=z.dtype)
+        for r in range(rows):
+            for n in range(N):
+                z[r * m + j, n] = sums[r * N + n]
+                codes, total = left[r, n * below : (n + 1) * below], rest[r]
+                for c in range(below):
+                    total[c] += codes[c]
+        left = rest
+    return z
+
+
+@loop
+def _of_codes(table, m, N):
+    """From tables of tokens (m rows, N) to those of the codes of m tokens, (rows, N**m): sums over the tokens."""
+    if m == 1:
+        return table
+    sums = np.zeros((len(table) // m, N**m), dtype=table.dtype)
+    for r in range(len(sums)):
+        for j in range(m):
+            below = N**j
+            for n in range(N - 1, -1, -1):  # one more token is a new leading digit; 0 comes last, over what was there
+                codes, without, more = sums[r, n * below : (n + 1) * below], sums[r, :below], table[r * m + j, n]
+                for c in range(below):
+                    codes[c] = without[c] + more
+    return sums

@@ -84,10 +84,10 @@ TOKENS = {"uint8": "unsigned char", "uint16": "unsigned short", "uint32": "unsig
 REALS = {"float32": "float", "float64": "double"}
 
 
-def draw(backend, stream: Stream, shape, cdf, dtype, first=0, out=None):
+def draw(backend, stream: Stream, shape, cdf, dtype, first=0):
     """Draw i.i.d. tokens: those of :func:`scbtheory.kernels.reference.draw`."""
     xp = backend.xp
-    tokens = xp.empty(shape, dtype=dtype) if out is None else out
+    tokens = xp.empty(shape, dtype=dtype)
     boundaries = 65536.0 * np.asarray(cdf, dtype=np.float64)[:-1]
     words = (np.uint64(x) for x in (stream.origin, stream.refinement.origin, first))
     table = xp.asarray(cells(boundaries).astype(np.int32))

@@ -9,11 +9,10 @@ from __future__ import annotations
 from scbtheory.kernels.stream import Stream, uniforms, words
 
 
-def draw(backend, stream: Stream, shape, cdf, dtype, first=0, out=None):
+def draw(backend, stream: Stream, shape, cdf, dtype, first=0):
     """Draw i.i.d. tokens with cumulative probabilities ``cdf`` (host floats, length N, last one 1).
 
-    ``first`` is the index of the first of them, for a part of a larger draw. (Other modules write into a
-    contiguous array ``out`` of this shape and type, where there is one; the array API cannot.)
+    ``first`` is the index of the first of them, for a part of a larger draw.
     Token ``i`` owns 16 bits ``c`` of word ``i // 4``; a second stream supplies 53 more bits ``r``.
     It is the number of boundaries ``n < N - 1`` with ``2**16 cdf[n] <= c + r``, compared as
     ``2**16 cdf[n] - c <= r``: both sides are exact, so a probability is wrong by at most 2**-69

@@ -9,7 +9,7 @@ import pytest
 
 from scbtheory.backend import from_namespace, get_backend
 from scbtheory.errors import InvalidArgument
-from scbtheory.kernels import compiled, loops_for, reference
+from scbtheory.kernels import compiled, loops_for, reference, threads
 from scbtheory.kernels.stream import Stream, uniforms
 
 VOCABULARIES = (2, 3, 16, 64, 300)
@@ -51,13 +51,6 @@ def test_draw_gives_the_reference_tokens(vocab_size, shape, first):
         drawn = compiled.draw(NUMPY, STREAM, shape, cdf, dtype, first=first)
         assert drawn.dtype == dtype
         np.testing.assert_array_equal(drawn, expected)
-
-
-def test_draw_writes_into_the_array_it_is_given():
-    cdf, out = cumulative(3), np.full((7, 101), 9, dtype=np.uint8)
-    drawn = compiled.draw(NUMPY, STREAM, out.shape, cdf, np.uint8, first=5, out=out)
-    assert drawn is out
-    np.testing.assert_array_equal(out, reference.draw(NUMPY, STREAM, out.shape, cdf, np.uint8, first=5))
 
 
 def test_a_vocabulary_beyond_16_bits_of_cells():
@@ -158,12 +151,12 @@ def test_layout_of_the_arguments_does_not_matter():
 
 @pytest.mark.parametrize("vocab_size", [3, 300])
 def test_threads_change_no_bit(monkeypatch, vocab_size):
-    monkeypatch.setattr(compiled, "WORTHWHILE", 1)
+    monkeypatch.setattr(threads, "WORTHWHILE", 1)
     token_type = token_types(vocab_size)[0]
     tokens, trigger, weights, table = problem(vocab_size, (33, 2 * compiled.BLOCK + 2), np.float64, token_type)
 
-    def everything(threads):
-        monkeypatch.setattr(compiled, "THREADS", threads)
+    def everything(n):
+        monkeypatch.setattr(threads, "THREADS", n)
         return (
             compiled.draw(NUMPY, STREAM, (33, 2049), cumulative(vocab_size), token_type, first=3),
             compiled.histogram(NUMPY, tokens, trigger, weights),
@@ -175,7 +168,7 @@ def test_threads_change_no_bit(monkeypatch, vocab_size):
 
 
 def test_an_error_in_a_thread_reaches_the_caller(monkeypatch):
-    monkeypatch.setattr(compiled, "THREADS", 2)
+    monkeypatch.setattr(threads, "THREADS", 2)
     caller, both = threading.get_ident(), threading.Barrier(2, timeout=30)
 
     def run(lo, hi):
@@ -184,26 +177,26 @@ def test_an_error_in_a_thread_reaches_the_caller(monkeypatch):
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        compiled._share(run, parts=2, size=10 * compiled.WORTHWHILE)
+        threads.share(run, parts=2, size=10 * threads.WORTHWHILE)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("n", [1, 2, 5])
 @pytest.mark.parametrize("parts", [0, 1, 3, 100])
-def test_every_part_is_done_once(monkeypatch, threads, parts):
-    monkeypatch.setattr(compiled, "THREADS", threads)
+def test_every_part_is_done_once(monkeypatch, n, parts):
+    monkeypatch.setattr(threads, "THREADS", n)
     done = []
-    compiled._share(lambda lo, hi: done.extend(range(lo, hi)), parts, size=10 * compiled.WORTHWHILE)
+    threads.share(lambda lo, hi: done.extend(range(lo, hi)), parts, size=10 * threads.WORTHWHILE)
     assert sorted(done) == list(range(parts))
 
 
 def test_a_helper_that_never_began_keeps_no_memory(monkeypatch):
-    monkeypatch.setattr(compiled, "THREADS", 2)
+    monkeypatch.setattr(threads, "THREADS", 2)
     pool, wait = ThreadPoolExecutor(1), threading.Event()
-    monkeypatch.setattr(compiled, "_pool", lambda process, workers: pool)
+    monkeypatch.setattr(threads, "_pool", lambda process, workers: pool)
     pool.submit(wait.wait)  # the helper's turn comes after this
     array = np.zeros(5)
     known = weakref.ref(array)
-    compiled._share(lambda lo, hi, array=array: array[lo:hi].sum(), parts=5, size=10 * compiled.WORTHWHILE)
+    threads.share(lambda lo, hi, array=array: array[lo:hi].sum(), parts=5, size=10 * threads.WORTHWHILE)
     del array
     try:
         assert known() is None

@@ -1,0 +1,145 @@
+"""The packed gradient trigger by trigger against the same samples, unpacked and summed by the plain model."""
+
+import numpy as np
+import pytest
+
+import scbtheory as scb
+from scbtheory import streaming
+from scbtheory.kernels import compiled, grouped, packing, reference, threads
+from scbtheory.kernels.stream import Stream
+
+SEED, STEP, FIRST = 5, 2, 3
+
+
+def unpacked(task, size):
+    """The samples of one batch of packs."""
+    [packs] = streaming.draw_packs(task, size, seed=SEED, step=STEP, first=FIRST)
+    N, m = task.vocab_size, packing.width(task.vocab_size)
+    tokens = packing.decode(packs.codes.astype(np.int64)[packs.seat // m], (packs.seat % m)[:, None], N)
+    return scb.Batch(tokens.astype(np.uint8), packs.trigger, packs.output, position=None)
+
+
+def grouped_gradient(task, theta, size, *, projected=False, memory=streaming.MEMORY):
+    streams, first = streaming._streams(task, size, SEED, STEP, FIRST)
+    found = grouped.gradient(task, theta, size, streams, first, memory, projected=projected)
+    if found is None:
+        return None
+    columns, z, residual = found
+    V = scb.model.gradient_V(task, z, residual, projected=projected)
+    return scb.Parameters(scb.model.centred(task, columns) if projected else columns, V)
+
+
+@pytest.mark.parametrize("projected", [False, True])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("vocab_size", "context_length", "size"),
+    [
+        (2, 1001, 60),  # eight tokens in a byte
+        (3, 2 * compiled.BLOCK + 3, 1),  # triggers without a sample
+        (3, 2 * compiled.BLOCK + 3, 40),
+        (16, 130, 70),
+        (17, 1155, 90),  # one in a byte, too short for pairs
+        (17, 1157, 90),  # pairs; some trigger's last sample has no partner
+        (32, 4099, 50),
+        (33, 4500, 50),  # too many codes for pairs
+        (200, 50, 300),
+    ],
+)
+def test_the_gradient_is_that_of_the_samples(vocab_size, context_length, size, dtype, projected):
+    task = scb.SCB.random(vocab_size, context_length, sparsity=2, seed=0, dtype=dtype)
+    theta = scb.Parameters.random(task, seed=1)
+    expected = scb.model.minibatch_gradient(task, theta, unpacked(task, size), projected=projected)
+    computed = grouped_gradient(task, theta, size, projected=projected)
+    for ours, theirs in zip((computed.A, computed.V), (expected.A, expected.V), strict=True):
+        assert ours.dtype == theirs.dtype
+        tolerance = 30 * context_length**0.5 * np.finfo(dtype).eps
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "context_length", "expected"),
+    [(16, 5000, False), (17, 1155, False), (17, 1157, True), (32, 4099, True), (33, 4500, False)],
+)
+def test_the_sizes_above_join_pairs_where_they_say(monkeypatch, vocab_size, context_length, expected):
+    chosen, real = [], grouped.fill_columns
+
+    def fill_columns(lo, hi, m, pairs, *rest):
+        chosen.append(pairs)
+        return real(lo, hi, m, pairs, *rest)
+
+    monkeypatch.setattr(grouped, "fill_columns", fill_columns)
+    task = scb.SCB.random(vocab_size, context_length, sparsity=2, seed=0)
+    grouped_gradient(task, scb.Parameters.initial(task), 20)
+    assert set(chosen) == {expected}
+
+
+def test_an_odd_number_of_samples_is_among_them():
+    """The last sample of such a trigger has no partner."""
+    task = scb.SCB.random(17, 1157, sparsity=2, seed=0)
+    assert (np.bincount(unpacked(task, 90).trigger) % 2).any()
+
+
+@pytest.mark.parametrize(("vocab_size", "context_length"), [(3, 5001), (17, 1157), (40, 1001)])
+def test_threads_change_no_bit(monkeypatch, vocab_size, context_length):
+    task = scb.SCB.random(vocab_size, context_length, sparsity=2, seed=0)
+    theta = scb.Parameters.random(task, seed=1)
+    monkeypatch.setattr(threads, "WORTHWHILE", 1)
+    found = []
+    for n in (1, 2, 5):
+        monkeypatch.setattr(threads, "THREADS", n)
+        found.append(grouped_gradient(task, theta, 90))
+    for other in found[1:]:
+        np.testing.assert_array_equal(other.A, found[0].A)
+        np.testing.assert_array_equal(other.V, found[0].V)
+
+
+def test_a_trigger_beyond_the_memory_is_left_to_the_loops_over_all(monkeypatch):
+    task = scb.SCB.random(3, 1000, sparsity=2, seed=0)
+    theta = scb.Parameters.initial(task)
+    most = max(np.bincount(unpacked(task, 60).trigger))
+    need = -(-most // packing.width(3)) * 1000
+    assert grouped_gradient(task, theta, 60, memory=64 * need) is not None
+    assert grouped_gradient(task, theta, 60, memory=64 * need - 1) is None
+    monkeypatch.setattr(grouped, "GROUP", need - 1)
+    assert grouped_gradient(task, theta, 60) is None
+
+
+@pytest.mark.parametrize("vocab_size", [3, 17])
+def test_small_batches_go_trigger_by_trigger(monkeypatch, vocab_size):
+    """They would be right without, and slower: nothing else would tell."""
+    task = scb.SCB.random(vocab_size, 101, sparsity=2, seed=0)
+    monkeypatch.setattr(streaming, "draw_packs", None)
+    streaming.gradient(task, scb.Parameters.initial(task), 30, seed=1, packed=True)
+
+
+def test_samples_are_arranged_by_trigger_as_in_packs():
+    cdf, stream, size, m = np.array([0.2, 0.2, 0.7, 1.0]), Stream.of(1, 0, 1), 50, 3  # token 1 never is a trigger
+    order, members, packs = compiled.arrange(np.uint64(stream.origin), 7, size, cdf, m)
+    trigger = compiled.choose(stream, np.arange(7, 7 + size), cdf[None, :], np.zeros(size, dtype=np.int64))
+    np.testing.assert_array_equal(order, np.argsort(trigger, kind="stable"))
+    np.testing.assert_array_equal(np.diff(members), np.bincount(trigger, minlength=4))
+    seat, of = packing.seats(trigger, 4, m)
+    np.testing.assert_array_equal(np.diff(packs), np.bincount(of, minlength=4))
+    np.testing.assert_array_equal(seat[order] // m, np.repeat(packs[:-1], np.diff(members)) + _rank(members) // m)
+
+
+def _rank(members):
+    return np.concatenate([np.arange(n) for n in np.diff(members)])
+
+
+@pytest.mark.parametrize(("vocab_size", "m"), [(2, 8), (3, 5), (7, 2), (20, 1)])
+def test_codes_and_tokens_sum_as_their_incidence_says(vocab_size, m):
+    rng = np.random.default_rng(0)
+    D = packing.incidence(vocab_size, m)
+    counts, table = rng.standard_normal((6, vocab_size**m)), rng.standard_normal((6 * m, vocab_size))
+    np.testing.assert_allclose(compiled._of_tokens(counts, m, vocab_size).reshape(6, -1), counts @ D, atol=1e-13)
+    np.testing.assert_allclose(compiled._of_codes(table, m, vocab_size), table.reshape(6, -1) @ D.T, atol=1e-13)
+
+
+@pytest.mark.parametrize("codes", [compiled.CROWDED - 1, compiled.CROWDED, 1024])
+def test_any_number_of_bins(codes):
+    rng = np.random.default_rng(0)
+    tokens, weights = rng.integers(codes, size=(5, 1003)).astype(np.uint16), rng.standard_normal((1003, 2))
+    trigger, numpy = np.array([0, 1, 0, 1, 1]), scb.get_backend("numpy")
+    found = [f.histogram(numpy, tokens, trigger, weights, n_codes=codes) for f in (compiled, reference)]
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-13)
