@@ -131,16 +131,10 @@ def tables(task, theta, z, trigger, output, size, *, projected):
     residual = _residual(task, theta, z, output)
     residual *= 1 / size  # in place, as below: these arrays can be as large as the tokens
     table = residual @ theta.V
-    if projected:
-        table /= xp.take(task.mu, xp.astype(trigger, xp.int64))[:, None]
-    return table, gradient_V(task, z, residual, projected=projected)
-
-
-def gradient_V(task, z, residual, *, projected):
-    """Return the gradient for ``V`` from histograms and residuals (samples, N); the latter over the batch size."""
-    if projected:
-        return residual.T @ (z - task.mu[None, :]) / task.mu[None, :]
-    return residual.T @ z
+    if not projected:
+        return table, residual.T @ z
+    table /= xp.take(task.mu, xp.astype(trigger, xp.int64))[:, None]
+    return table, residual.T @ (z - task.mu[None, :]) / task.mu[None, :]
 
 
 def centred(task, columns):

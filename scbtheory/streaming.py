@@ -11,7 +11,7 @@ from scbtheory.checks import below, count
 from scbtheory.kernels import grouped, packing
 from scbtheory.kernels.compiled import choose
 from scbtheory.kernels.stream import STEP_BITS, Stream
-from scbtheory.model import Parameters, centred, check, gradient_V, tables
+from scbtheory.model import Parameters, centred, check, tables
 from scbtheory.task import OUTPUTS, POSITIONS, SCB, TRIGGERS
 
 MEMORY = 2**26
@@ -71,11 +71,8 @@ def _packed(task, theta, batch_size, seed, step, first, projected, memory):
     backend, xp, loops, N = task.backend, task.backend.xp, task.backend.kernels, task.vocab_size
     if backend.name == "numpy":
         streams, first = _streams(task, batch_size, seed, step, first)
-        found = grouped.gradient(task, theta, batch_size, streams, first, memory, projected=projected)
-        if found is not None:
-            columns, z, residual = found
-            yield columns, gradient_V(task, z, residual, projected=projected)
-            return
+        yield grouped.gradient(task, theta, batch_size, streams, first, memory, projected=projected)
+        return
     m = packing.width(N)
     D = backend.asarray(packing.incidence(N, m)) if m > 1 else None  # one token is its own code
     for pack in draw_packs(task, batch_size, seed=seed, step=step, first=first, memory=memory):

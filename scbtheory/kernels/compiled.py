@@ -61,7 +61,7 @@ def histogram(backend, tokens, trigger, weights, n_codes=None):
 def accumulate(backend, tokens, trigger, table, n_triggers=None):
     """``g[t, k] = sum_{b: k_b = k} table[b, tokens[b, t]]``, shape (T, N); its columns are contiguous."""
     T, N = tokens.shape[1], n_triggers or table.shape[1]
-    columns = np.empty((N, T), dtype=table.dtype)
+    columns = np.zeros((N, T), dtype=table.dtype)
     tokens, trigger = _checked(tokens, table.shape[1], trigger, N)
     order = np.argsort(trigger, kind="stable")
     start = np.searchsorted(trigger[order], np.arange(N + 1))  # order[start[k]:start[k + 1]] have trigger k
@@ -205,13 +205,12 @@ def _add_up(tokens, trigger, columns, z, start, stop):
 
 @loop
 def _spread(tokens, order, start, table, columns, first, last):
-    """Fill parts ``first`` to ``last`` of the gradient's columns: block ``p // N`` of column ``p % N``."""
+    """Add to parts ``first`` to ``last`` of the gradient's columns: block ``p // N`` of column ``p % N``."""
     N, T = columns.shape
     for part in range(first, last):
         k, lo = part % N, part // N * BLOCK
         hi = min(lo + BLOCK, T)
         total = columns[k, lo:hi]
-        total[:] = 0
         members = order[start[k] : start[k + 1]]
         m = 0
         while m + 4 <= len(members):  # four samples at a time, then two: fewer visits to ``total``
@@ -253,29 +252,36 @@ def arrange(origin, first, size, cdf, m):
 
 
 @loop
-def fill_columns(lo, hi, m, pairs, most, first, source, arranged, chances, model, z, residual, columns):
-    """Fill columns ``lo`` to ``hi``, and the rows of ``z`` and ``residual`` of the samples with these triggers.
+def fill_columns(lo, hi, m, pairs, at_once, first, source, arranged, chances, model, columns, parts):
+    """Sum the gradient for A into ``columns`` (N, lanes, T), and that for V into ``parts`` (parts, N, N).
 
-    Each has at most ``most`` packs of ``m`` tokens in a byte; ``pairs``: two bytes join to a code of two tokens.
+    A trigger's packs of ``m`` tokens at a position are divided between its lanes, and all lanes between the parts,
+    of which parts ``lo`` to ``hi`` are done here, ``at_once`` packs at a time. With ``pairs``, two packs of one token
+    each are joined.
     """
     order, members, packs = arranged
-    A, V, scale, factors = model
-    N, T = columns.shape
-    buffer = np.empty(most * T, dtype=np.uint8)
-    for k in range(lo, hi):
-        rows, own = packs[k + 1] - packs[k], slice(members[k], members[k + 1])
-        if not rows:
-            columns[k] = 0
-            continue
-        flat, start = buffer[: rows * T], (first + packs[k]) * T
-        _draw(source, flat, start, start // 4, -(-(start + rows * T) // 4))
-        codes = flat.reshape(rows, T)
-        output = _outputs(codes, k, m, first, order[own], chances)
-        own_model = A[k : k + 1], V, scale, factors[k]
-        if pairs:
-            _column(_paired(codes, N), 2, output, own_model, z[own], residual[own], columns[k : k + 1])
-        else:
-            _column(codes, m, output, own_model, z[own], residual[own], columns[k : k + 1])
+    A, V, centre, factors, scale = model
+    N, lanes, T = columns.shape
+    buffer = np.empty(min(at_once, np.max(packs[1:] - packs[:-1])) * T, dtype=np.uint8)
+    for part in range(lo, hi):
+        parts[part] = 0
+        for lane in range(N * lanes * part // len(parts), N * lanes * (part + 1) // len(parts)):
+            k, i = lane // lanes, lane % lanes
+            column = columns[k, i : i + 1]
+            column[:] = 0
+            count = packs[k + 1] - packs[k]
+            begin, end = packs[k] + count * i // lanes, packs[k] + count * (i + 1) // lanes
+            for pack in range(begin, end, at_once):
+                rows, place = min(at_once, end - pack), members[k] + m * (pack - packs[k])
+                flat, start = buffer[: rows * T], (first + pack) * T
+                _draw(source, flat, start, start // 4, -(-(start + rows * T) // 4))
+                codes, samples = flat.reshape(rows, T), order[place : min(place + m * rows, members[k + 1])]
+                output = _outputs(codes, k, m, first, samples, chances)
+                own = A[k : k + 1], V, centre, factors[k], scale
+                if pairs:
+                    _add_samples(_paired(codes, N), 2, output, own, column, parts[part])
+                else:
+                    _add_samples(codes, m, output, own, column, parts[part])
 
 
 @loop
@@ -294,37 +300,35 @@ def _outputs(codes, k, m, first, samples, chances):
 
 @loop
 def _paired(tokens, N):
-    """Join rows 2r and 2r + 1 to codes ``x + N y``; a last row without a partner stays as it is."""
+    """Join rows 2r and 2r + 1 to codes ``x + N y``; a last row without a partner is its own, in a seat left empty."""
     rows, T = tokens.shape
     codes = np.empty((-(-rows // 2), T), dtype=np.uint16)
     for r in range(len(codes)):
-        own, x, partner = codes[r], tokens[2 * r], np.uint16(N if 2 * r + 1 < rows else 0)
-        y = tokens[min(2 * r + 1, rows - 1)]
+        own, x, y = codes[r], tokens[2 * r], tokens[min(2 * r + 1, rows - 1)]
         for t in range(T):
-            own[t] = x[t] + partner * y[t]
+            own[t] = x[t] + np.uint16(N) * y[t]
     return codes
 
 
 @loop
-def _column(codes, m, output, model, z, residual, column):
-    """From the codes of one trigger's samples to its column; fills their ``z``, ``residual`` and that ``column``."""
-    weights, V, scale, factor = model
-    rows, T = codes.shape
-    members, N = z.shape
+def _add_samples(codes, m, output, model, column, part):
+    """Add the gradient of samples with one trigger to its ``column`` (1, T) of A's and to ``part`` (N, N) of V's."""
+    weights, V, centre, factor, scale = model
+    rows, N, members = len(codes), len(V), len(output)
     counts, table = np.empty((rows, N**m), dtype=V.dtype), np.zeros((rows * m, N), dtype=V.dtype)
     _add_up(codes, np.zeros(rows, dtype=np.int64), weights, counts, 0, rows)
-    seats = _of_tokens(counts, m, N)  # the last may be empty
-    for i in range(members):
-        for n in range(N):
-            z[i, n] = seats[i, n]
-    np.dot(z, V.T, residual)
+    z = _of_tokens(counts, m, N)[:members]  # the last seats may be empty
+    residual = np.dot(z, V.T)
     for i in range(members):
         residual[i, output[i]] -= 1
         for n in range(N):
             residual[i, n] *= scale
+            z[i, n] -= centre[n]
+    part += np.dot(residual.T, z)
     np.dot(residual, V, table[:members])
     table *= factor
-    _spread(codes, np.arange(rows), np.array([0, rows]), _of_codes(table, m, N), column, 0, -(-T // BLOCK))
+    last = -(-codes.shape[1] // BLOCK)
+    _spread(codes, np.arange(rows), np.array([0, rows]), _of_codes(table, m, N), column, 0, last)
 
 
 @loop

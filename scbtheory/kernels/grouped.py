@@ -1,8 +1,8 @@
 """The packed gradient in one go, trigger by trigger: a trigger's tokens stay in the cache from first to last use.
 
-Column k of the gradient for A needs the samples with trigger k and no others. So a thread draws their tokens, sums
-them to histograms, multiplies by V, sums over the samples by position, and forgets the tokens. The samples are
-those of :func:`scbtheory.streaming.draw_packs`, bit for bit.
+Column k of the gradient for A needs the samples with trigger k and no others. So a thread draws the tokens of some of
+them, sums to histograms, multiplies by V, sums over the samples by position, and forgets the tokens. The samples
+are those of :func:`scbtheory.streaming.draw_packs`, bit for bit.
 """
 
 from __future__ import annotations
@@ -13,36 +13,38 @@ from scbtheory.kernels import packing
 from scbtheory.kernels.compiled import arrange, fill_columns, token_source
 from scbtheory.kernels.threads import share
 
-GROUP = 2**20  # bytes of one trigger's tokens: about what a core has for itself
+CACHE = 2**20  # bytes: about what a core has for itself
 PAIRED = 1024  # codes of two tokens where one fills a byte: so many bins stay in the fastest cache …
 REPAID = 4  # … and repay being added up if a context has this many times their number of positions
+PARTS = 16  # for threads to share, if batch and memory allow; one number for all machines, so that all sum alike
 
 
 def gradient(task, theta, size, streams, first, memory, *, projected):
-    r"""Return what ``tables`` and ``accumulate`` make of samples ``first`` to ``first + size``: (T, N) and (N, N).
+    r"""Return the gradients of samples ``first`` to ``first + size``, that for A before its columns are centred.
 
-    ``streams``: those of triggers, positions, outputs and codes. None if some trigger's tokens need more than a
-    64th of ``memory`` or do not fit a core's cache.
+    ``streams``: those of triggers, positions, outputs and codes. Each of at most ``PARTS`` threads holds what fits a
+    core's cache or four rows of codes, but only its share of ``memory``; at least one row.
     """
     triggers, positions, outputs, codes = streams
     N, T = task.vocab_size, task.context_length
     m = packing.width(N)
-    arranged = arrange(np.uint64(triggers.origin), first, size, task._trigger_cdf, m)
-    *_, packs = arranged
-    most = int(np.diff(packs).max())
-    if most * T > min(GROUP, memory // 64):
-        return None
     pairs = m == 1 and N**2 <= PAIRED and REPAID * N**2 <= T
+    row = 4 * T + 16 * N**2 if pairs else T + 16 * N**m  # bytes: codes, joined ones, a histogram, a table
+    room = min(max(CACHE, 4 * row), memory // PARTS)  # fewer than four rows would visit the column too often
+    at_once = (2 if pairs else 1) * max(1, room // row)
+    lanes = max(1, min(PARTS // N, size // (8 * m * N), memory // (8 * N * T)))  # of packs with one trigger
+    arranged = arrange(np.uint64(triggers.origin), first, size, task._trigger_cdf, m)
     source = token_source(codes, task._code_cdf)
     chances = np.uint64(positions.origin), np.uint64(outputs.origin), task._position_cdfs, task._output_cdfs
     A, V = np.ascontiguousarray(theta.A.T), np.ascontiguousarray(theta.V)
-    factors = 1 / task.mu if projected else np.ones_like(task.mu)
-    model = A, V, V.dtype.type(1 / size), factors
-    z, residual = np.empty((2, size, N), dtype=V.dtype)
-    columns = np.empty((N, T), dtype=V.dtype)
+    one, mu = V.dtype.type(1), task.mu if projected else np.zeros_like(task.mu)
+    model = A, V, mu, one / task.mu if projected else np.ones_like(task.mu), one / size
+    columns = np.empty((N, lanes, T), dtype=V.dtype)
+    parts = np.empty((min(N * lanes, PARTS), N, N), dtype=V.dtype)
 
     def run(lo, hi):
-        fill_columns(lo, hi, m, pairs, most, first, source, arranged, chances, model, z, residual, columns)
+        fill_columns(lo, hi, m, pairs, at_once, first, source, arranged, chances, model, columns, parts)
 
-    share(run, N, int(packs[-1]) * T)
-    return columns.T, z, residual
+    share(run, len(parts), int(arranged[-1][-1]) * T)
+    total_A, total_V = columns[:, 0] if lanes == 1 else columns.sum(axis=1), parts.sum(axis=0)
+    return total_A.T, total_V / mu if projected else total_V

@@ -21,14 +21,26 @@ def unpacked(task, size):
 
 def grouped_gradient(task, theta, size, *, projected=False, memory=streaming.MEMORY):
     streams, first = streaming._streams(task, size, SEED, STEP, FIRST)
-    found = grouped.gradient(task, theta, size, streams, first, memory, projected=projected)
-    if found is None:
-        return None
-    columns, z, residual = found
-    V = scb.model.gradient_V(task, z, residual, projected=projected)
-    return scb.Parameters(scb.model.centred(task, columns) if projected else columns, V)
+    A, V = grouped.gradient(task, theta, size, streams, first, memory, projected=projected)
+    return scb.Parameters(scb.model.centred(task, A) if projected else A, V)
 
 
+def plan(monkeypatch, task, size, memory=streaming.MEMORY):
+    """How a batch is divided: pairs or not, packs at once, lanes."""
+    seen, real = set(), grouped.fill_columns
+
+    def fill_columns(lo, hi, m, pairs, at_once, *rest):
+        columns, _ = rest[-2:]
+        seen.add((pairs, at_once, columns.shape[1]))
+        return real(lo, hi, m, pairs, at_once, *rest)
+
+    monkeypatch.setattr(grouped, "fill_columns", fill_columns)
+    grouped_gradient(task, scb.Parameters.initial(task), size, memory=memory)
+    [found] = seen
+    return found
+
+
+@pytest.mark.parametrize("memory", [1, streaming.MEMORY])
 @pytest.mark.parametrize("projected", [False, True])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(
@@ -37,6 +49,7 @@ def grouped_gradient(task, theta, size, *, projected=False, memory=streaming.MEM
         (2, 1001, 60),  # eight tokens in a byte
         (3, 2 * compiled.BLOCK + 3, 1),  # triggers without a sample
         (3, 2 * compiled.BLOCK + 3, 40),
+        (3, 701, 500),  # the packs of a trigger in several lanes
         (16, 130, 70),
         (17, 1155, 90),  # one in a byte, too short for pairs
         (17, 1157, 90),  # pairs; some trigger's last sample has no partner
@@ -45,11 +58,11 @@ def grouped_gradient(task, theta, size, *, projected=False, memory=streaming.MEM
         (200, 50, 300),
     ],
 )
-def test_the_gradient_is_that_of_the_samples(vocab_size, context_length, size, dtype, projected):
+def test_the_gradient_is_that_of_the_samples(vocab_size, context_length, size, dtype, projected, memory):
     task = scb.SCB.random(vocab_size, context_length, sparsity=2, seed=0, dtype=dtype)
     theta = scb.Parameters.random(task, seed=1)
     expected = scb.model.minibatch_gradient(task, theta, unpacked(task, size), projected=projected)
-    computed = grouped_gradient(task, theta, size, projected=projected)
+    computed = grouped_gradient(task, theta, size, projected=projected, memory=memory)
     for ours, theirs in zip((computed.A, computed.V), (expected.A, expected.V), strict=True):
         assert ours.dtype == theirs.dtype
         tolerance = 30 * context_length**0.5 * np.finfo(dtype).eps
@@ -61,16 +74,21 @@ def test_the_gradient_is_that_of_the_samples(vocab_size, context_length, size, d
     [(16, 5000, False), (17, 1155, False), (17, 1157, True), (32, 4099, True), (33, 4500, False)],
 )
 def test_the_sizes_above_join_pairs_where_they_say(monkeypatch, vocab_size, context_length, expected):
-    chosen, real = [], grouped.fill_columns
-
-    def fill_columns(lo, hi, m, pairs, *rest):
-        chosen.append(pairs)
-        return real(lo, hi, m, pairs, *rest)
-
-    monkeypatch.setattr(grouped, "fill_columns", fill_columns)
     task = scb.SCB.random(vocab_size, context_length, sparsity=2, seed=0)
-    grouped_gradient(task, scb.Parameters.initial(task), 20)
-    assert set(chosen) == {expected}
+    assert plan(monkeypatch, task, 20)[0] == expected
+
+
+def test_memory_bounds_the_packs_at_once_and_the_lanes(monkeypatch):
+    task = scb.SCB.random(3, 1000, sparsity=2, seed=0)
+    row, columns = 1000 + 16 * 3**5, 8 * 3 * 1000
+    assert plan(monkeypatch, task, 500, memory=16 * 7 * row) == (False, 7, min(16 * 7 * row // columns, 500 // 120))
+    assert plan(monkeypatch, task, 500, memory=3 * columns) == (False, 1, 3)
+    assert plan(monkeypatch, task, 500, memory=1) == (False, 1, 1)
+    assert plan(monkeypatch, task, 10**5)[1:] == (grouped.CACHE // row, 16 // 3)
+    monkeypatch.setattr(grouped, "CACHE", 0)
+    assert plan(monkeypatch, task, 500)[1] == 4
+    paired = scb.SCB.random(17, 1157, sparsity=2, seed=0)
+    assert plan(monkeypatch, paired, 90, memory=1) == (True, 2, 1)
 
 
 def test_an_odd_number_of_samples_is_among_them():
@@ -79,33 +97,24 @@ def test_an_odd_number_of_samples_is_among_them():
     assert (np.bincount(unpacked(task, 90).trigger) % 2).any()
 
 
-@pytest.mark.parametrize(("vocab_size", "context_length"), [(3, 5001), (17, 1157), (40, 1001)])
-def test_threads_change_no_bit(monkeypatch, vocab_size, context_length):
+@pytest.mark.parametrize(
+    ("vocab_size", "context_length", "size"), [(3, 5001, 90), (3, 301, 900), (17, 1157, 90), (40, 1001, 90)]
+)
+def test_threads_change_no_bit(monkeypatch, vocab_size, context_length, size):
     task = scb.SCB.random(vocab_size, context_length, sparsity=2, seed=0)
     theta = scb.Parameters.random(task, seed=1)
     monkeypatch.setattr(threads, "WORTHWHILE", 1)
     found = []
     for n in (1, 2, 5):
         monkeypatch.setattr(threads, "THREADS", n)
-        found.append(grouped_gradient(task, theta, 90))
+        found.append(grouped_gradient(task, theta, size))
     for other in found[1:]:
         np.testing.assert_array_equal(other.A, found[0].A)
         np.testing.assert_array_equal(other.V, found[0].V)
 
 
-def test_a_trigger_beyond_the_memory_is_left_to_the_loops_over_all(monkeypatch):
-    task = scb.SCB.random(3, 1000, sparsity=2, seed=0)
-    theta = scb.Parameters.initial(task)
-    most = max(np.bincount(unpacked(task, 60).trigger))
-    need = -(-most // packing.width(3)) * 1000
-    assert grouped_gradient(task, theta, 60, memory=64 * need) is not None
-    assert grouped_gradient(task, theta, 60, memory=64 * need - 1) is None
-    monkeypatch.setattr(grouped, "GROUP", need - 1)
-    assert grouped_gradient(task, theta, 60) is None
-
-
 @pytest.mark.parametrize("vocab_size", [3, 17])
-def test_small_batches_go_trigger_by_trigger(monkeypatch, vocab_size):
+def test_packed_batches_go_trigger_by_trigger(monkeypatch, vocab_size):
     """They would be right without, and slower: nothing else would tell."""
     task = scb.SCB.random(vocab_size, 101, sparsity=2, seed=0)
     monkeypatch.setattr(streaming, "draw_packs", None)
