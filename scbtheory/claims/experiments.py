@@ -211,13 +211,13 @@ register(
                 limit=0.025, margin=2.0, unit="relative difference",
             ),
             Route(
-                "monte carlo", "8 runs of each model, N = 3, T = 80 (full: 1000)",
-                lambda statement: _race_sampled(statement, sized((3, 80, 4096), (3, 1000, 160_000))),
+                "monte carlo", "8 runs of each model, N = 3, T = 80 (full: 5000)",
+                lambda statement: _race_sampled(statement, sized((3, 80, 4096), (3, 5000, 800_000))),
                 limit=0.08, margin=1.5, unit="relative difference",
             ),
             Route(
-                "monte carlo", "8 runs of each model, N = 4, T = 60 (full: N = 16, T = 200)",
-                lambda statement: _race_sampled(statement, sized((4, 60, 4096), (16, 200, 45_000))),
+                "monte carlo", "8 runs of each model, N = 4, T = 60 (full: N = 16, T = 1000)",
+                lambda statement: _race_sampled(statement, sized((4, 60, 4096), (16, 1000, 225_000))),
                 limit=0.08, margin=1.5, unit="relative difference",
             ),
         ),
