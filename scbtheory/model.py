@@ -128,7 +128,7 @@ def tables(task, theta, z, trigger, output, size, *, projected):
     the column is centred. For ``V``, the matrix itself.
     """
     xp = task.backend.xp
-    residual = _residual(task, theta, z, output)
+    residual = residuals(task, theta, z, output)
     residual *= 1 / size  # in place, as below: these arrays can be as large as the tokens
     table = residual @ theta.V
     if not projected:
@@ -147,10 +147,11 @@ def _forward(task, theta, batch):
     """Return ``z`` (B, N), the weighted histograms, and the residuals (B, N)."""
     check(task, theta, batch)
     z = task.backend.kernels.histogram(task.backend, batch.tokens, batch.trigger, theta.A)
-    return z, _residual(task, theta, z, batch.output)
+    return z, residuals(task, theta, z, batch.output)
 
 
-def _residual(task, theta, z, output):
+def residuals(task, theta, z, output):
+    r"""Return :math:`V z_b - x_{o,b}`, (samples, N), from the histograms and outputs of some samples."""
     xp = task.backend.xp
     identity = xp.eye(task.vocab_size, dtype=task.backend.dtype, device=task.backend.device)
     residual = z @ theta.V.T

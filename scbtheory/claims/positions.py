@@ -15,7 +15,7 @@ from scbtheory.claims.scalars import bundle
 from scbtheory.derivations import positions as sym
 
 WEIGHTS = (0.6, 0.4)
-STEP = 0.05
+SEEDS, BATCH = range(200, 208), 4096
 
 
 def positions_statement(s, first=None, square=None, push=None, growth=None):
@@ -86,30 +86,50 @@ def _positions_flow(statement):
     return worst
 
 
-@cache
-def _descent_slope():
-    """The same from the population's descent of all logits and V, N = 3, T = 300 and 600, times the step size."""
-    arrivals, lengths = [], (300, 600)
+def _slope(lengths, step, gradient):
+    """The same from a descent of all logits and V along ``gradient(task, theta, n)``, times the step size; N = 3."""
+    arrivals = []
     for T in lengths:
         Q = np.zeros((T, 3))
         for k in range(3):
             Q[[3 * k, 3 * k + 2], k] = WEIGHTS
         task = scb.SCB(scb.SCB.random(3, T, 2, seed=6).P, Q)
         theta, path = scb.softmax.SoftmaxParameters.initial(task), []
-        for _ in range(round((0.3 * T + 40) / STEP)):
+        for n in range(round((0.3 * T + 40) / step)):
             A = theta.linear(task).A
-            path.append((A[0, 0], A[2, 0]))
-            g, speed = scb.softmax.projected_gradient(task, theta), scb.softmax.speed_factor(np, A, "peak")
+            path.append([(A[3 * k, k], A[3 * k + 2, k]) for k in range(3)])
+            g, speed = gradient(task, theta, n), scb.softmax.speed_factor(np, A, "peak")
             theta = scb.softmax.SoftmaxParameters(
-                theta.W - STEP / task.K_P * speed * g.W, theta.V - STEP / task.K_Q * g.V
+                theta.W - step / task.K_P * speed * g.W, theta.V - step / task.K_Q * g.V
             )
-        a, b = np.array(path).T
-        arrivals.append(arrival(np.arange(len(a)) * STEP, a, b, *WEIGHTS))
+        columns, times = np.array(path).transpose(1, 2, 0), np.arange(len(path)) * step
+        arrivals.append(np.mean([arrival(times, a, b, *WEIGHTS) for a, b in columns]))
     return float(np.polyfit(lengths, arrivals, 1)[0])
 
 
+@cache
+def _population_slope():
+    return _slope((300, 600), 0.05, lambda task, theta, n: scb.softmax.projected_gradient(task, theta))
+
+
 def _positions_matrices(statement):
-    return abs(stated_wait(statement, *WEIGHTS) / _descent_slope() - 1)
+    return abs(stated_wait(statement, *WEIGHTS) / _population_slope() - 1)
+
+
+@cache
+def sampled_slopes():
+    """The same on fresh samples at every step, for each of 8 seeds."""
+
+    def gradient(task, theta, n, seed):
+        linear = theta.linear(task)
+        g = scb.streaming.gradient(task, linear, BATCH, seed=seed, step=n, projected=True, packed=True)
+        return scb.softmax.SoftmaxParameters(scb.softmax.jacobian_times(np, linear.A, g.A), g.V)
+
+    return np.array([_slope((100, 200), 0.1, partial(gradient, seed=seed)) for seed in SEEDS])
+
+
+def _positions_sampled(statement):
+    return abs(stated_wait(statement, *WEIGHTS) / sampled_slopes().mean() - 1)
 
 
 register(
@@ -135,6 +155,10 @@ register(
             Route(
                 "numeric", "population descent of all logits and V, N = 3, T = 300 and 600", _positions_matrices,
                 limit=0.05, margin=2.0, unit="relative difference",
+            ),
+            Route(
+                "monte carlo", "descent on 4096 fresh samples a step, 8 seeds, N = 3, T = 100 and 200",
+                _positions_sampled, limit=0.06, margin=2.0, unit="relative difference",
             ),
         ),
         (

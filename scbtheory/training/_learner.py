@@ -11,7 +11,7 @@ from typing import Any
 
 from scbtheory import streaming
 from scbtheory.kernels.stream import STEP_BITS
-from scbtheory.model import Parameters
+from scbtheory.model import Parameters, residuals
 from scbtheory.task import SCB, Batch
 
 MEMORY = 2**26  # bytes of tokens that are held at once
@@ -54,10 +54,9 @@ class Learner:
 
     def _forward(self, batch, projected: bool) -> Parameters:
         """Return the sums over one part of a batch; V's with :math:`z - \\mu` for z if ``projected`` (G6)."""
-        backend, xp, theta = self.task.backend, self.xp, self.theta
+        backend, theta = self.task.backend, self.theta
         z = backend.kernels.histogram(backend, batch.tokens, batch.trigger, theta.A)
-        identity = xp.eye(self.task.vocab_size, dtype=backend.dtype, device=backend.device)
-        residual = z @ theta.V.T - xp.take(identity, xp.astype(batch.output, xp.int64), axis=0)
+        residual = residuals(self.task, theta, z, batch.output)
         into_A = backend.kernels.accumulate(backend, batch.tokens, batch.trigger, residual @ theta.V)
         if projected:
             return Parameters(into_A, residual.T @ (z - self.mu[None, :]))
