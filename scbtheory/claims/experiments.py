@@ -211,8 +211,8 @@ register(
                 limit=0.025, margin=2.0, unit="relative difference",
             ),
             Route(
-                "monte carlo", "8 runs of each model, N = 3, T = 80 (full: 5000)",
-                lambda statement: _race_sampled(statement, sized((3, 80, 4096), (3, 5000, 800_000))),
+                "monte carlo", "8 runs of each model, N = 3, T = 80 (full: 1000)",
+                lambda statement: _race_sampled(statement, sized((3, 80, 4096), (3, 1000, 160_000))),
                 limit=0.08, margin=1.5, unit="relative difference",
             ),
             Route(

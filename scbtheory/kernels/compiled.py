@@ -253,82 +253,103 @@ def arrange(origin, first, size, cdf, m):
 
 @loop
 def fill_columns(lo, hi, m, pairs, at_once, first, source, arranged, chances, model, columns, parts):
-    """Sum the gradient for A into ``columns`` (N, lanes, T), and that for V into ``parts`` (parts, N, N).
+    """Sum the gradient for A into ``columns`` (lanes, N, T), and that for V into ``parts`` (parts, N, N).
 
-    A trigger's packs of ``m`` tokens at a position are divided between its lanes, and all lanes between the parts,
-    of which parts ``lo`` to ``hi`` are done here, ``at_once`` packs at a time. With ``pairs``, two packs of one token
-    each are joined.
+    A part has the packs of some triggers or, if there are lanes, a share of the packs of one: a lane of its column.
+    Parts ``lo`` to ``hi`` are done here, ``at_once`` packs of ``m`` tokens a position at a time. With ``pairs``,
+    two packs of one token each are joined.
     """
-    order, members, packs = arranged
-    A, V, centre, factors, scale = model
-    N, lanes, T = columns.shape
-    buffer = np.empty(min(at_once, np.max(packs[1:] - packs[:-1])) * T, dtype=np.uint8)
+    _, _, packs = arranged
+    lanes, N, T = columns.shape
+    buffer = np.empty(min(at_once, packs[N]) * T, dtype=np.uint8)
     for part in range(lo, hi):
+        k, lane = N * part // len(parts), part % lanes
+        last = max(k + 1, N * (part + 1) // len(parts))
+        columns[lane, k:last] = 0
         parts[part] = 0
-        for lane in range(N * lanes * part // len(parts), N * lanes * (part + 1) // len(parts)):
-            k, i = lane // lanes, lane % lanes
-            column = columns[k, i : i + 1]
-            column[:] = 0
-            count = packs[k + 1] - packs[k]
-            begin, end = packs[k] + count * i // lanes, packs[k] + count * (i + 1) // lanes
-            for pack in range(begin, end, at_once):
-                rows, place = min(at_once, end - pack), members[k] + m * (pack - packs[k])
-                flat, start = buffer[: rows * T], (first + pack) * T
-                _draw(source, flat, start, start // 4, -(-(start + rows * T) // 4))
-                codes, samples = flat.reshape(rows, T), order[place : min(place + m * rows, members[k + 1])]
-                output = _outputs(codes, k, m, first, samples, chances)
-                own = A[k : k + 1], V, centre, factors[k], scale
-                if pairs:
-                    _add_samples(_paired(codes, N), 2, output, own, column, parts[part])
-                else:
-                    _add_samples(codes, m, output, own, column, parts[part])
+        count = packs[last] - packs[k]
+        begin, end = packs[k] + count * lane // lanes, packs[k] + count * (lane + 1) // lanes
+        for pack in range(begin, end, at_once):
+            rows = min(at_once, end - pack)
+            flat, start = buffer[: rows * T], (first + pack) * T
+            _draw(source, flat, start, start // 4, -(-(start + rows * T) // 4))
+            codes = flat.reshape(rows, T)
+            trigger, output = _seated(codes, pack, m, first, arranged, chances)
+            if pairs:
+                _add_samples(*_paired(codes, trigger, output, N), 2, model, columns[lane], parts[part])
+            else:
+                _add_samples(codes, trigger, output, m, model, columns[lane], parts[part])
 
 
 @loop
-def _outputs(codes, k, m, first, samples, chances):
-    """Draw the outputs of a trigger's samples; sample i is token i % m of the codes of pack i // m."""
+def _seated(codes, pack, m, first, arranged, chances):
+    """Return the trigger of each pack from number ``pack`` on, and the output in each of its m seats; -1 if empty."""
+    order, members, packs = arranged
     position_origin, output_origin, position_cdfs, output_cdfs = chances
-    N = len(output_cdfs)
-    output = np.empty(len(samples), dtype=np.int64)
-    for i in range(len(samples)):
-        number = first + samples[i]
-        t = np.searchsorted(position_cdfs[k], uniform(position_origin, number), side="right")
-        copied = codes[i // m, t] // N ** (i % m) % N
-        output[i] = np.searchsorted(output_cdfs[copied], uniform(output_origin, number), side="right")
-    return output
+    rows, N = len(codes), len(output_cdfs)
+    trigger, output = np.empty(rows, dtype=np.int64), np.full(rows * m, -1)
+    k = 0
+    for r in range(rows):
+        while packs[k + 1] <= pack + r:
+            k += 1
+        trigger[r] = k
+        place = members[k] + m * (pack + r - packs[k])
+        for j in range(min(m, members[k + 1] - place)):
+            number = first + order[place + j]
+            t = np.searchsorted(position_cdfs[k], uniform(position_origin, number), side="right")
+            copied = codes[r, t] // N**j % N
+            output[m * r + j] = np.searchsorted(output_cdfs[copied], uniform(output_origin, number), side="right")
+    return trigger, output
 
 
 @loop
-def _paired(tokens, N):
-    """Join rows 2r and 2r + 1 to codes ``x + N y``; a last row without a partner is its own, in a seat left empty."""
+def _paired(tokens, trigger, output, N):
+    """Join two rows of one trigger to codes ``x + N y``; a row without a partner joins itself, in an empty seat."""
     rows, T = tokens.shape
-    codes = np.empty((-(-rows // 2), T), dtype=np.uint16)
-    for r in range(len(codes)):
-        own, x, y = codes[r], tokens[2 * r], tokens[min(2 * r + 1, rows - 1)]
+    left = np.empty(rows, dtype=np.int64)  # the first row of each pair
+    n = r = 0
+    while r < rows:
+        left[n] = r
+        n, r = n + 1, r + (2 if r + 1 < rows and trigger[r + 1] == trigger[r] else 1)
+    codes, seats = np.empty((n, T), dtype=np.uint16), np.full(2 * n, -1)
+    for i in range(n):
+        r = left[i]
+        partner = (left[i + 1] if i + 1 < n else rows) - 1  # r + 1, or r itself
+        seats[2 * i] = output[r]
+        if partner > r:
+            seats[2 * i + 1] = output[partner]
+        own, x, y = codes[i], tokens[r], tokens[partner]
         for t in range(T):
             own[t] = x[t] + np.uint16(N) * y[t]
-    return codes
+    return codes, trigger[left[:n]], seats
 
 
 @loop
-def _add_samples(codes, m, output, model, column, part):
-    """Add the gradient of samples with one trigger to its ``column`` (1, T) of A's and to ``part`` (N, N) of V's."""
-    weights, V, centre, factor, scale = model
-    rows, N, members = len(codes), len(V), len(output)
-    counts, table = np.empty((rows, N**m), dtype=V.dtype), np.zeros((rows * m, N), dtype=V.dtype)
-    _add_up(codes, np.zeros(rows, dtype=np.int64), weights, counts, 0, rows)
-    z = _of_tokens(counts, m, N)[:members]  # the last seats may be empty
+def _add_samples(codes, trigger, output, m, model, columns, part):
+    """Add the gradient of some packs' samples, sorted by trigger, to ``columns`` (N, T) of A's and ``part`` of V's."""
+    A, V, centre, factors, scale = model
+    rows, T = codes.shape
+    N = len(V)
+    counts = np.empty((rows, N**m), dtype=V.dtype)
+    _add_up(codes, trigger, A, counts, 0, rows)
+    z = _of_tokens(counts, m, N)
     residual = np.dot(z, V.T)
-    for i in range(members):
-        residual[i, output[i]] -= 1
+    for seat in range(rows * m):
+        if output[seat] >= 0:
+            residual[seat, output[seat]] -= 1
+        own = scale if output[seat] >= 0 else 0 * scale
         for n in range(N):
-            residual[i, n] *= scale
-            z[i, n] -= centre[n]
+            residual[seat, n] *= own
+            z[seat, n] -= centre[n]
     part += np.dot(residual.T, z)
-    np.dot(residual, V, table[:members])
-    table *= factor
-    last = -(-codes.shape[1] // BLOCK)
-    _spread(codes, np.arange(rows), np.array([0, rows]), _of_codes(table, m, N), column, 0, last)
+    table = np.dot(residual, V)
+    for seat in range(rows * m):
+        for n in range(N):
+            table[seat, n] *= factors[trigger[seat // m]]
+    k, last = trigger[0], trigger[-1] + 1
+    start = np.searchsorted(trigger, np.arange(k, last + 1))
+    blocks = -(-T // BLOCK)
+    _spread(codes, np.arange(rows), start, _of_codes(table, m, N), columns[k:last], 0, (last - k) * blocks)
 
 
 @loop

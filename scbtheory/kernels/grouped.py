@@ -29,9 +29,9 @@ def gradient(task, theta, size, streams, first, memory, *, projected):
     N, T = task.vocab_size, task.context_length
     m = packing.width(N)
     pairs = m == 1 and N**2 <= PAIRED and REPAID * N**2 <= T
-    row = 4 * T + 16 * N**2 if pairs else T + 16 * N**m  # bytes: codes, joined ones, a histogram, a table
+    row = 2 * T + 8 * N**2 if pairs else T + 16 * N**m  # bytes: codes, joined ones, a histogram, a table
     room = min(max(CACHE, 4 * row), memory // PARTS)  # fewer than four rows would visit the column too often
-    at_once = (2 if pairs else 1) * max(1, room // row)
+    at_once = max(1, room // row)
     lanes = max(1, min(PARTS // N, size // (8 * m * N), memory // (8 * N * T)))  # of packs with one trigger
     arranged = arrange(np.uint64(triggers.origin), first, size, task._trigger_cdf, m)
     source = token_source(codes, task._code_cdf)
@@ -39,12 +39,12 @@ def gradient(task, theta, size, streams, first, memory, *, projected):
     A, V = np.ascontiguousarray(theta.A.T), np.ascontiguousarray(theta.V)
     one, mu = V.dtype.type(1), task.mu if projected else np.zeros_like(task.mu)
     model = A, V, mu, one / task.mu if projected else np.ones_like(task.mu), one / size
-    columns = np.empty((N, lanes, T), dtype=V.dtype)
+    columns = np.empty((lanes, N, T), dtype=V.dtype)
     parts = np.empty((min(N * lanes, PARTS), N, N), dtype=V.dtype)
 
     def run(lo, hi):
         fill_columns(lo, hi, m, pairs, at_once, first, source, arranged, chances, model, columns, parts)
 
     share(run, len(parts), int(arranged[-1][-1]) * T)
-    total_A, total_V = columns[:, 0] if lanes == 1 else columns.sum(axis=1), parts.sum(axis=0)
+    total_A, total_V = columns[0] if lanes == 1 else columns.sum(axis=0), parts.sum(axis=0)
     return total_A.T, total_V / mu if projected else total_V
