@@ -10,7 +10,7 @@ Every module here offers the same three functions and is tested against ``refere
     ``g[t, k] = sum_{b: trigger[b] = k} table[b, tokens[b, t]]``, shape (T, n_triggers).
 
 Tokens are as many as triggers, unless they are codes that stand for several tokens (see ``packing``).
-On the CPU ``grouped`` runs all three in one go for each trigger, where a trigger's tokens fit a core's cache.
+On the CPU ``grouped`` runs all three in one go, on as many packed samples as fit a core's cache.
 """
 
 from importlib import import_module

@@ -1,8 +1,8 @@
-"""The packed gradient in one go, trigger by trigger: a trigger's tokens stay in the cache from first to last use.
+"""The packed gradient in one go: tokens stay in the cache from their first use to the last.
 
-Column k of the gradient for A needs the samples with trigger k and no others. So a thread draws the tokens of some of
-them, sums to histograms, multiplies by V, sums over the samples by position, and forgets the tokens. The samples
-are those of :func:`scbtheory.streaming.draw_packs`, bit for bit.
+Column k of the gradient for A needs the samples with trigger k and no others. So a thread takes some samples, sorted
+by trigger, draws their tokens, sums to histograms, multiplies by V, sums over the samples by position, and
+forgets the tokens. The samples are those of :func:`scbtheory.streaming.draw_packs`, bit for bit.
 """
 
 from __future__ import annotations

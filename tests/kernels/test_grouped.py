@@ -1,4 +1,4 @@
-"""The packed gradient trigger by trigger against the same samples, unpacked and summed by the plain model."""
+"""The packed gradient in one go against the same samples, unpacked and summed by the plain model."""
 
 import numpy as np
 import pytest
@@ -114,7 +114,7 @@ def test_threads_change_no_bit(monkeypatch, vocab_size, context_length, size):
 
 
 @pytest.mark.parametrize("vocab_size", [3, 17])
-def test_packed_batches_go_trigger_by_trigger(monkeypatch, vocab_size):
+def test_packed_batches_go_through_the_cache(monkeypatch, vocab_size):
     """They would be right without, and slower: nothing else would tell."""
     task = scb.SCB.random(vocab_size, 101, sparsity=2, seed=0)
     monkeypatch.setattr(streaming, "draw_packs", None)
