@@ -7,7 +7,7 @@
 (3, 3)
 """
 
-from scbtheory import dynamics, model, noise, population, softmax, streaming, sweeps, training, transfer
+from scbtheory import claims, dynamics, model, noise, population, softmax, streaming, sweeps, training, transfer
 from scbtheory.backend import Backend, get_backend
 from scbtheory.errors import SCBError
 from scbtheory.model import Parameters
@@ -24,9 +24,7 @@ def verify(claim_id: str):
     ------
     UnknownClaim : no claim has this id; the message names the nearest.
     """
-    from scbtheory import claims  # SymPy is loaded only by those who verify
-
-    return claims.verify(claim_id)
+    return claims.verify(claim_id)  # SymPy is loaded only by those who verify
 
 
 __version__ = "0.1.0"
@@ -36,6 +34,7 @@ __all__ = [
     "Batch",
     "Parameters",
     "SCBError",
+    "claims",
     "dynamics",
     "get_backend",
     "model",

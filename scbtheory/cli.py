@@ -74,9 +74,9 @@ def parser() -> argparse.ArgumentParser:
 def _verify(arguments: argparse.Namespace) -> int:
     if arguments.full:
         os.environ["SCB_PROFILE"] = "full"  # worker processes inherit it
-    from scbtheory.claims import cli
+    from scbtheory.verification import terminal
 
-    return cli.run(arguments.ids, arguments.json)
+    return terminal.run(arguments.ids, arguments.json)
 
 
 def _book(arguments: argparse.Namespace) -> int:

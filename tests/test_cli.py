@@ -104,7 +104,7 @@ def test_normalise_refuses_what_is_not_a_notebook(project, capsys):
 
 
 def test_verify_passes_on_ids_and_exit_code(monkeypatch, tmp_path):
-    claims = pytest.importorskip("scbtheory.claims.cli")
+    claims = pytest.importorskip("scbtheory.verification.terminal")
     seen = []
     monkeypatch.setattr(claims, "run", lambda *arguments: seen.append(arguments) or 1)
     assert cli.main(["verify", "G3", "--json", str(tmp_path / "r.json")]) == 1
@@ -112,7 +112,7 @@ def test_verify_passes_on_ids_and_exit_code(monkeypatch, tmp_path):
 
 
 def test_verify_turns_a_known_error_into_exit_code_2(monkeypatch):
-    claims = pytest.importorskip("scbtheory.claims.cli")
+    claims = pytest.importorskip("scbtheory.verification.terminal")
 
     def refuse(*_):
         raise SCBError("no claim 'Z9'")
@@ -122,8 +122,8 @@ def test_verify_turns_a_known_error_into_exit_code_2(monkeypatch):
 
 
 def test_verify_full_sets_the_profile_that_the_experiments_read(monkeypatch):
-    from scbtheory.claims import cli as claims_cli
-    from scbtheory.claims import profiles
+    from scbtheory.verification import profiles
+    from scbtheory.verification import terminal as claims_cli
 
     monkeypatch.setenv("SCB_PROFILE", "quick")
     seen = []

@@ -1,67 +1,23 @@
-"""The registry: every claim of the theory with its routes and controls, ready to be verified.
+"""Every claim of the theory, one file each: its statement, its routes and controls, and all that is known of it.
 
-This is the only place that sees both the derivations and the numerics.
+This is the only place that sees both the derivations and the numerics. Modules whose names begin with an underscore
+hold what several claims share.
 """
 
-from scbtheory.claims.framework import REGISTRY, Claim, ClaimReport, Control, Route, find, verify
-from scbtheory.claims.ledger import Ledger, chapter
+from scbtheory.verification.claim import Claim, ClaimReport, Control, Route
+from scbtheory.verification.ledger import Ledger
+from scbtheory.verification.registry import CLAIMS
 
-from scbtheory.claims import (  # isort: skip  (they register their claims)
-    coordinates,
-    experiments,
-    fixed_points,
-    gradients,
-    half_times,
-    model,
-    noise,
-    population,
-    positions,
-    reduction,
-    rounding,
-    signs,
-    softmax,
-    stages,
-    thresholds,
-    transfer,
-    transfer_samples,
-    versus,
-)
+__all__ = ["Claim", "ClaimReport", "Control", "Ledger", "Route", "chapter", "find", "ids", "verify"]
 
-ORDER = "MGRSNTXE"  # the order of theory: model, gradients, reduction, stages, noise, transfer, softmax, experiments
+find, ids = CLAIMS.find, CLAIMS.ids
 
 
-def ids() -> list[str]:
-    """Return the ids of all claims in the order of the theory."""
-    return sorted(REGISTRY, key=lambda name: (ORDER.index(name[0]), int(name[1:])))
+def verify(claim_id: str) -> ClaimReport:
+    """Run every route of a claim on its statement and on every control (see :func:`scbtheory.verify`)."""
+    return CLAIMS.verify(claim_id)
 
 
-__all__ = [
-    "REGISTRY",
-    "Claim",
-    "ClaimReport",
-    "Control",
-    "Ledger",
-    "Route",
-    "chapter",
-    "coordinates",
-    "experiments",
-    "find",
-    "fixed_points",
-    "gradients",
-    "half_times",
-    "ids",
-    "model",
-    "noise",
-    "population",
-    "positions",
-    "reduction",
-    "rounding",
-    "signs",
-    "softmax",
-    "stages",
-    "thresholds",
-    "transfer",
-    "transfer_samples",
-    "verify",
-    "versus",
-]
+def chapter(claim_id: str) -> str:
+    """Return the name of the page that treats a claim."""
+    return find(claim_id).chapter

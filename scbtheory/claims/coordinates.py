@@ -9,12 +9,12 @@ from functools import cache, partial
 import numpy as np
 
 import scbtheory as scb
-from scbtheory.claims import routes
-from scbtheory.claims.framework import Claim, Control, Route, register
-from scbtheory.claims.instances import World, floating, gap, relative_gap, z_score
+from scbtheory.claims._legacy import Claim, Control, Route, register
 from scbtheory.claims.noise import ON_PLANE, Sums, Symbols, long_task, on_plane, terms
 from scbtheory.derivations import noise, sums
 from scbtheory.derivations import symbols as sym
+from scbtheory.verification import routes
+from scbtheory.verification.instances import World, floating, gap, relative_gap, z_score
 
 
 def coordinate_statement(s, weight=True, cross=2, fourth=True, residual=True, centred=True):

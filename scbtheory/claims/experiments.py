@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 
 import scbtheory as scb
-from scbtheory.claims.framework import Claim, Control, Route, register
-from scbtheory.claims.profiles import sized
-from scbtheory.claims.scalars import bundle
+from scbtheory.claims._legacy import Claim, Control, Route, register
+from scbtheory.claims._scalars import bundle
 from scbtheory.claims.transfer import with_two_equal
+from scbtheory.verification.profiles import sized
 
 STEP = 0.1  # η, with balanced steps
 SEEDS, TASK = range(100, 108), 23  # drawn for the first time after all limits below had been fixed

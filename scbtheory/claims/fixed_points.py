@@ -12,9 +12,9 @@ import sympy as sp
 from scipy.optimize import root
 
 import scbtheory as scb
-from scbtheory.claims.framework import Claim, Control, Route, register
+from scbtheory.claims._legacy import Claim, Control, Route, register
+from scbtheory.claims._scalars import AT, FITTED, LENGTHS, RATES, digits, slope, symbols
 from scbtheory.claims.reduction import velocity_statement
-from scbtheory.claims.scalars import AT, FITTED, LENGTHS, RATES, digits, slope, symbols
 from scbtheory.derivations import reduction as sym
 
 

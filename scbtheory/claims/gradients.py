@@ -13,10 +13,13 @@ from autograd import grad
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 import scbtheory as scb
-from scbtheory.claims.framework import Claim, Control, Route, register
-from scbtheory.claims.instances import case, gap, relative_gap, z_score
+from scbtheory.claims._legacy import Claim, Control, Route, register
 from scbtheory.claims.population import M_aa, M_qa
-from scbtheory.claims.routes import (
+from scbtheory.derivations import gradients
+from scbtheory.derivations import symbols as sym
+from scbtheory.derivations.algebra import normal
+from scbtheory.verification.instances import case, gap, relative_gap, z_score
+from scbtheory.verification.routes import (
     ALL_SIZES,
     ANY,
     ON_SET,
@@ -26,9 +29,6 @@ from scbtheory.claims.routes import (
     numeric,
     sampled,
 )
-from scbtheory.derivations import gradients
-from scbtheory.derivations import symbols as sym
-from scbtheory.derivations.algebra import normal
 
 # --- G3 and G4: plain gradients ------------------------------------------------------------------
 

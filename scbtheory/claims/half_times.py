@@ -9,23 +9,20 @@ from __future__ import annotations
 import math
 from functools import cache, partial
 
-import mpmath as mp
 import numpy as np
 from scipy.interpolate import CubicSpline
 
 import scbtheory as scb
-from scbtheory.claims.framework import Claim, Control, Route, register
-from scbtheory.claims.scalars import (
+from scbtheory.claims._half_times import matrix_half_time, order_distances
+from scbtheory.claims._legacy import Claim, Control, Route, register
+from scbtheory.claims._scalars import (
     AT,
     CONSTANTS,
-    DIGITS,
     FITTED,
     LENGTHS,
     RATES,
     SCRATCH,
-    digits,
     floats,
-    growth,
     half_times,
     matrix_path,
     slope,
@@ -34,87 +31,6 @@ from scbtheory.claims.scalars import (
     task_floats,
 )
 from scbtheory.derivations import reduction, stages
-
-# --- S3: the half time ---------------------------------------------------------------------------
-
-
-def half_time_statement(s, inside=lambda s: 4 * s.T**2 * s.K_Q * growth(s), rate=2, kappa=True, sign=1, skew=1):
-    """The leading half time, and the term of order log T / T that follows it."""
-    omega = growth(s)
-    leading = s.log(inside(s)) / (rate * omega)
-    shift = 3 * s.log(1 + s.sqrt(2)) / 4 - s.sqrt(2) / 4 if kappa else 0
-    ratio = s.sqrt(s.sqrt(s.K_P / s.K_Q)) ** skew
-    return leading, sign * (leading / 2 - shift * ratio / omega) / (omega * s.T)
-
-
-def _half_time_symbolic(statement):
-    s = symbols()
-    leading, correction = statement(s)
-    found = [x.subs(reduction.EQUAL, simultaneous=True) for x in (stages.half_time(), stages.half_time_correction())]
-    return stages.surviving(found[0] - leading, found[1] - correction, *stages.scaled_residuals())
-
-
-def order_errors(statement, balanced=False):
-    """Distances of the slopes from −1 and −2, once the half time itself, which grows like log T, is divided out."""
-    truth, first, second = half_times(balanced), [], []
-    with mp.workdps(DIGITS):
-        for T, t in zip(LENGTHS, truth, strict=True):
-            leading, correction = statement(digits(T))[:2]
-            first.append((t - leading) / t)
-            second.append((t - leading - correction) / t)
-    return max(abs(slope(first) + 1), abs(slope(second) + 2))
-
-
-@cache
-def matrix_half_time(T: int, last: float, balanced: bool = False) -> float:
-    """When the coordinates of all matrices first have product ½, by a spline between integrated times."""
-    _, times, alpha, beta = matrix_path(T, last, balanced)
-    log_odds = np.log(alpha[1:] * beta[1:] / (1 - np.minimum(alpha[1:] * beta[1:], 1 - 1e-9)))
-    rising = log_odds < 3  # beyond, the product only creeps to 1
-    return float(CubicSpline(times[1:][rising], log_odds[rising]).roots(extrapolate=False)[0])
-
-
-def _half_time_matrices(statement):
-    task = matrix_path(1000, 60.0)[0]
-    stated = sum(statement(task_floats(task)))
-    package = scb.dynamics.half_time(order=2, K_P=task.K_P, K_Q=task.K_Q, T=1000)
-    # The package's formula is the stated one: its difference counts 10⁵ times as much as the matrices'.
-    return max(abs(stated / matrix_half_time(1000, 60.0) - 1), 1e5 * abs(stated / package - 1))
-
-
-register(
-    Claim(
-        "S3",
-        "The half time of the rise, to second order",
-        r"t_{1/2} = t_0 + \frac{1}{\omega T}\left(\frac{t_0}{2} - \frac{\kappa}{\omega}"
-        r"\left(\tfrac{K_P}{K_Q}\right)^{1/4}\right) + O\!\left(\tfrac{\log T}{T^2}\right),\quad "
-        r"t_0 = \frac{\log(4T^2K_Q\omega)}{2\omega},\quad "
-        r"\kappa = \tfrac34\log(1+\sqrt2) - \tfrac{\sqrt2}{4}",
-        f"{SCRATCH}; a formal expansion in 1/T, whose orders are measured",
-        half_time_statement,
-        (
-            Route("symbolic", "both terms for all positive K_P, K_Q: matching, time integral", _half_time_symbolic),
-            slopes(f"slopes −1 and −2 of the relative errors of one and two terms, {FITTED}; {AT}", order_errors),
-            Route(
-                "numeric",
-                "all matrices, N = 3, T = 1000",
-                _half_time_matrices,
-                limit=2e-5,
-                margin=3.0,
-                unit="relative difference",
-            ),
-        ),
-        (
-            Control("log T for log T²", partial(half_time_statement, inside=lambda s: 4 * s.T * s.K_Q * growth(s))),
-            Control("K_P for K_Q", partial(half_time_statement, inside=lambda s: 4 * s.T**2 * s.K_P * growth(s))),
-            Control("rate ω for 2ω", partial(half_time_statement, rate=1)),
-            Control("2 for 4", partial(half_time_statement, inside=lambda s: 2 * s.T**2 * s.K_Q * growth(s))),
-            Control("the correction's sign turned", partial(half_time_statement, sign=-1)),
-            Control("κ left out", partial(half_time_statement, kappa=False)),
-            Control("K_P and K_Q exchanged beside κ", partial(half_time_statement, skew=-1)),
-        ),
-    )
-)
 
 # --- S4: balanced and equal steps ----------------------------------------------------------------
 
@@ -163,7 +79,7 @@ def _balance_slopes(statement):
     ends = [np.abs(x - y[3:]).max() / math.log(T) for x, y, T in zip(_ends(), stated, LENGTHS, strict=True)]
     gaps = [_largest_gap(T) / y[2] for T, y in zip(LENGTHS, stated, strict=True)]  # ≤ 1, and reached as T grows
     tight = max(max(gaps) - 1 - 1e-9, 0.99 - gaps[-1], 0) * 10
-    return max(order_errors(statement, balanced=True), abs(slope(ends) + 1), tight)
+    return max(max(order_distances(statement, balanced=True).values()), abs(slope(ends) + 1), tight)
 
 
 def _balance_matrices(statement):

@@ -9,13 +9,13 @@ import numpy as np
 from scipy.optimize import minimize
 
 import scbtheory as scb
-from scbtheory.claims import routes
-from scbtheory.claims.framework import Claim, Control, Route, register
+from scbtheory.claims._legacy import Claim, Control, Route, register
 from scbtheory.claims.gradients import projected_statement
-from scbtheory.claims.instances import World, case, exact, gap, relative_gap, z_score
 from scbtheory.derivations import gradients, model, moments
 from scbtheory.derivations import symbols as sym
 from scbtheory.derivations.algebra import normal
+from scbtheory.verification import routes
+from scbtheory.verification.instances import World, case, exact, gap, relative_gap, z_score
 
 MODEL = "tokens and trigger i.i.d. from μ, position from q, output from P"
 

@@ -14,11 +14,11 @@ import numpy as np
 import sympy as sp
 
 import scbtheory as scb
-from scbtheory.claims import routes
-from scbtheory.claims.framework import Claim, Control, Route, register
-from scbtheory.claims.instances import Case, Numbers, World, exact, floating, gap, relative_gap, z_score
+from scbtheory.claims._legacy import Claim, Control, Route, register
 from scbtheory.derivations import noise, sums
 from scbtheory.derivations import symbols as sym
+from scbtheory.verification import routes
+from scbtheory.verification.instances import Case, Numbers, World, exact, floating, gap, relative_gap, z_score
 
 ON_PLANE = "V = μ1' + βP', A = 11'/T + αQ'"
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 from functools import partial
 
 import scbtheory as scb
-from scbtheory.claims.framework import Claim, Control, Route, register
-from scbtheory.claims.instances import gap, relative_gap, z_score
-from scbtheory.claims.routes import (
+from scbtheory.claims._legacy import Claim, Control, Route, register
+from scbtheory.derivations import gradients, moments
+from scbtheory.derivations import symbols as sym
+from scbtheory.verification.instances import gap, relative_gap, z_score
+from scbtheory.verification.routes import (
     ALL_SIZES,
     ANY,
     enumeration,
@@ -19,8 +21,6 @@ from scbtheory.claims.routes import (
     numeric,
     sampled,
 )
-from scbtheory.derivations import gradients, moments
-from scbtheory.derivations import symbols as sym
 
 # --- G1: moments ---------------------------------------------------------------------------------
 

@@ -10,8 +10,8 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
 import scbtheory as scb
-from scbtheory.claims.framework import Claim, Control, Route, register
-from scbtheory.claims.scalars import bundle
+from scbtheory.claims._legacy import Claim, Control, Route, register
+from scbtheory.claims._scalars import bundle
 from scbtheory.derivations import positions as sym
 
 WEIGHTS = (0.6, 0.4)

@@ -12,10 +12,10 @@ import sympy as sp
 from scipy.integrate import solve_ivp
 
 import scbtheory as scb
-from scbtheory.claims import routes
-from scbtheory.claims.framework import Claim, Control, Route, register
-from scbtheory.claims.instances import Numbers, World, case, exact, gap, relative_gap
+from scbtheory.claims._legacy import Claim, Control, Route, register
 from scbtheory.derivations import reduction as sym
+from scbtheory.verification import routes
+from scbtheory.verification.instances import Numbers, World, case, exact, gap, relative_gap
 
 SMALL = ((2, 2), (2, 3), (3, 2), (2, 4))
 FROM_LOSS = f"{routes.ALL_SIZES}: from the loss of one sample, word by word"

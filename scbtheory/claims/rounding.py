@@ -14,11 +14,8 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import minimize
 
 import scbtheory as scb
-from scbtheory.claims import routes
-from scbtheory.claims.framework import Claim, Control, Route, register
-from scbtheory.claims.instances import case, exact, gap, relative_gap
-from scbtheory.claims.reduction import FROM_LOSS, SMALL, descent_direction, points
-from scbtheory.claims.scalars import (
+from scbtheory.claims._legacy import Claim, Control, Route, register
+from scbtheory.claims._scalars import (
     AT,
     CONSTANTS,
     LENGTHS,
@@ -31,8 +28,11 @@ from scbtheory.claims.scalars import (
     symbols,
     task_floats,
 )
+from scbtheory.claims.reduction import FROM_LOSS, SMALL, descent_direction, points
 from scbtheory.derivations import reduction, stages
 from scbtheory.derivations.algebra import normal
+from scbtheory.verification import routes
+from scbtheory.verification.instances import case, exact, gap, relative_gap
 
 # --- S5: the creep -------------------------------------------------------------------------------
 

@@ -12,11 +12,11 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import binom
 
 import scbtheory as scb
-from scbtheory.claims import routes
-from scbtheory.claims.framework import Claim, Control, Route, register
-from scbtheory.claims.instances import floating, gap, relative_gap
+from scbtheory.claims._legacy import Claim, Control, Route, register
 from scbtheory.claims.noise import K_P_IN_FULL, Sums, Symbols, on_plane, terms
 from scbtheory.derivations import noise, sums
+from scbtheory.verification import routes
+from scbtheory.verification.instances import floating, gap, relative_gap
 
 ETA = 0.1
 TRAINED = ((200, 4, 1000), (200, 16, 300), (200, 64, 150), (100, 2, 3000))  # T, B, runs

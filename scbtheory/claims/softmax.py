@@ -14,13 +14,13 @@ from scipy.integrate import solve_ivp
 from scipy.stats import sem, t
 
 import scbtheory as scb
-from scbtheory.claims import routes
-from scbtheory.claims.framework import Claim, Control, Route, register
-from scbtheory.claims.instances import case, gap, relative_gap, z_score
-from scbtheory.claims.profiles import sized
+from scbtheory.claims._legacy import Claim, Control, Route, register
 from scbtheory.claims.transfer import with_two_equal
 from scbtheory.derivations import reduction, softmax
 from scbtheory.derivations import symbols as sym
+from scbtheory.verification import routes
+from scbtheory.verification.instances import case, gap, relative_gap, z_score
+from scbtheory.verification.profiles import sized
 
 # --- X1: the Jacobian at the start ---------------------------------------------------------------
 

@@ -11,10 +11,8 @@ import sympy as sp
 from scipy.integrate import solve_ivp
 
 import scbtheory as scb
-from scbtheory.claims import routes
-from scbtheory.claims.framework import Claim, Control, Route, register
-from scbtheory.claims.instances import relative_gap
-from scbtheory.claims.scalars import (
+from scbtheory.claims._legacy import Claim, Control, Route, register
+from scbtheory.claims._scalars import (
     AT,
     CONSTANTS,
     DIGITS,
@@ -33,6 +31,8 @@ from scbtheory.claims.scalars import (
     task_floats,
 )
 from scbtheory.derivations import reduction, stages
+from scbtheory.verification import routes
+from scbtheory.verification.instances import relative_gap
 
 # --- S1: the linear stage ------------------------------------------------------------------------
 

@@ -13,9 +13,9 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import ndtr
 
 import scbtheory as scb
-from scbtheory.claims.framework import Claim, Control, Route, register
-from scbtheory.claims.instances import relative_gap, z_score
-from scbtheory.claims.routes import replaced
+from scbtheory.claims._legacy import Claim, Control, Route, register
+from scbtheory.verification.instances import relative_gap, z_score
+from scbtheory.verification.routes import replaced
 
 GAUSSIAN = "Gaussian noise of standard deviation σ_k/√B in TN coordinates; c > 0"
 

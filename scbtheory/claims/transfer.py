@@ -13,11 +13,11 @@ import sympy as sp
 from scipy.integrate import solve_ivp
 
 import scbtheory as scb
-from scbtheory.claims import routes
-from scbtheory.claims.framework import Claim, Control, Route, register
-from scbtheory.claims.instances import Numbers, World, case, exact, gap, relative_gap, z_score
-from scbtheory.claims.scalars import bundle
+from scbtheory.claims._legacy import Claim, Control, Route, register
+from scbtheory.claims._scalars import bundle
 from scbtheory.derivations import transfer as sym
+from scbtheory.verification import routes
+from scbtheory.verification.instances import Numbers, World, case, exact, gap, relative_gap, z_score
 
 SMALL = ((2, 2), (2, 3), (3, 2))
 ENUMERATED = "every context, trigger and output in fractions, (N, T) = " + ", ".join(f"{N}×{T}" for N, T in SMALL)

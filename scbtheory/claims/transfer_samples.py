@@ -12,11 +12,11 @@ from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr
 
 import scbtheory as scb
-from scbtheory.claims.framework import Claim, Control, Route, register
-from scbtheory.claims.profiles import sized
-from scbtheory.claims.scalars import bundle
+from scbtheory.claims._legacy import Claim, Control, Route, register
+from scbtheory.claims._scalars import bundle
 from scbtheory.claims.transfer import ANY_HAT, CONSTANTS, THETA, arrival_slopes, with_two_equal
 from scbtheory.derivations import transfer as sym
+from scbtheory.verification.profiles import sized
 
 # --- T3: batches ---------------------------------------------------------------------------------
 

@@ -8,10 +8,10 @@ from functools import cache, partial
 import numpy as np
 
 import scbtheory as scb
-from scbtheory.claims.framework import Claim, Control, Route, register
-from scbtheory.claims.profiles import sized
+from scbtheory.claims._legacy import Claim, Control, Route, register
 from scbtheory.claims.transfer import with_two_equal
 from scbtheory.sweeps import compare, fit_exponent, paired_factor
+from scbtheory.verification.profiles import sized
 
 SEEDS = tuple(range(100, 108))  # drawn for the first time, as the tasks, after all limits below had been fixed
 PROJECTED = ((0.1, 1024), (0.03, 256), (0.01, 64))  # projected SGD's step and batch sizes

@@ -4,13 +4,13 @@ import json
 import math
 
 import pytest
+from scbtheory.claims.framework import Claim, Control, Route
 
 from scbtheory import claims
 from scbtheory.claims import framework, report
-from scbtheory.claims.cli import run
-from scbtheory.claims.framework import Claim, Control, Route
-from scbtheory.claims.instances import World, exact, gap, z_score
 from scbtheory.errors import InvalidArgument, UnknownClaim
+from scbtheory.verification.instances import World, exact, gap, z_score
+from scbtheory.verification.terminal import run
 
 
 def route(answers, limit=0.0, kind="numeric", margin=2.0):
@@ -116,7 +116,7 @@ def test_the_terminal_reports_and_writes_what_was_measured(tmp_path, capsys):
 def test_a_failing_claim_ends_with_code_1_and_names_the_route(registered, capsys, monkeypatch):
     registered(route({"right": 0, "wrong": 1, "wronger": 2}), route({"right": 3, "wrong": 0, "wronger": 9}, limit=1))
     serial = type("Serial", (), {})
-    monkeypatch.setattr("scbtheory.claims.ledger.ProcessPoolExecutor", lambda jobs: _Inline(serial))
+    monkeypatch.setattr("scbtheory.verification.ledger.ProcessPoolExecutor", lambda jobs: _Inline(serial))
     assert run(["G1"]) == 1
     printed = " ".join(capsys.readouterr().out.split())
     assert "FAILS" in printed

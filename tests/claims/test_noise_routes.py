@@ -8,8 +8,8 @@ from scipy.special import ndtr
 import scbtheory as scb
 from scbtheory import claims
 from scbtheory.claims import coordinates, noise, signs, thresholds
-from scbtheory.claims.instances import exact
 from scbtheory.derivations import symbols as sym
+from scbtheory.verification.instances import exact
 
 NOISE = ["N1", "N2", "N3", "N4", "N5"]
 

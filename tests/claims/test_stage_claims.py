@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from scbtheory.claims import half_times, scalars, stages
-from scbtheory.claims.scalars import CONSTANTS, LENGTHS, digits, slope
+from scbtheory.claims import _scalars as scalars
+from scbtheory.claims import half_times, stages
+from scbtheory.claims._scalars import CONSTANTS, LENGTHS, digits, slope
 
 
 def test_a_slope_is_that_of_a_power_law():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from html import escape
 
-from scbtheory.claims.framework import ClaimReport
+from scbtheory.verification.claim import ClaimReport
 
 
 def text(report: ClaimReport) -> str:
@@ -17,32 +17,58 @@ def text(report: ClaimReport) -> str:
 
 
 def html(report: ClaimReport) -> str:
-    """Return the report as a table: one row a route, then one row a control."""
+    """Return the report as a table, one row a route, with the controls folded under one line."""
     verdict = "holds" if report.holds else "FAILS"
     rows = [_row(f.holds, f.route.kind, f.verdict(), f.route.scope) for f in report.evidence]
-    rows += [_row(c.rejected, "control", _control_verdict(c), c.control.mistake) for c in report.controls]
     return (
         f'<table class="scb-report"><caption><strong>{escape(report.claim.id)} {verdict}.</strong> '
-        f"{escape(report.claim.title)}</caption><thead><tr><th></th><th>route</th><th>verdict</th>"
-        f"<th>what was compared</th></tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        f"{escape(report.claim.title)}</caption><thead><tr><th>agrees</th><th>route</th><th>verdict</th>"
+        f"<th>what was compared</th></tr></thead><tbody>{''.join(rows)}</tbody></table>{_folded(report.controls)}"
+    )
+
+
+def _folded(controls) -> str:
+    """How many wrong versions were rejected, and, unfolded, which; open from the start where one was not."""
+    rejected = sum(c.rejected for c in controls)
+    items = "".join(
+        f'<li class="{"good" if c.rejected else "bad"}">{escape(c.control.mistake)}'
+        + ("" if c.rejected else f": {escape(_control_verdict(c))}")
+        + "</li>"
+        for c in controls
+    )
+    return (
+        f'<details class="scb-controls"{"" if rejected == len(controls) else " open"}><summary>{rejected} of '
+        f"{len(controls)} wrong versions rejected, each by every route</summary><ul>{items}</ul></details>"
     )
 
 
 def as_dict(report: ClaimReport) -> dict:
-    """Return the report as plain data, measured discrepancies included."""
+    """Return the report as plain data, measured residuals included.
+
+    JSON knows no infinity: a residual that is no finite number is a string, ``"inf"`` or ``"nan"``.
+    """
 
     def finding(f):
-        measured = None if math.isnan(f.discrepancy) else f.discrepancy
         return {
-            "route": f.route.kind, "scope": f.route.scope, "discrepancy": measured,
-            "limit": f.route.limit, "unit": f.route.unit, "error": f.error,
-        }  # fmt: skip
+            "route": f.route.kind,
+            "scope": f.route.scope,
+            "residuals": {
+                name: {"value": x if math.isfinite(x) else str(x), "limit": f.route.limit_of(name)}
+                for name, x in f.residuals.items()
+            },
+            "error": f.error,
+        }
 
     return {
         "id": report.claim.id,
         "title": report.claim.title,
         "formula": report.claim.formula,
         "assumptions": report.claim.assumptions,
+        "scope": report.claim.scope,
+        "nature": report.claim.nature,
+        "chapter": report.claim.chapter,
+        "rests_on": list(report.claim.rests_on),
+        "experiment": report.claim.experiment,
         "holds": report.holds,
         "seconds": round(report.seconds, 3),
         "evidence": [finding(f) | {"holds": f.holds} for f in report.evidence],
@@ -60,11 +86,7 @@ def as_dict(report: ClaimReport) -> dict:
 def _control_verdict(control) -> str:
     if control.rejected:
         return f"rejected by all {len(control.findings)} routes"
-    missed = ", ".join(
-        f"{f.route.kind} ({f.error or f'{f.route.unit} {f.discrepancy:.3g}'})"
-        for f in control.findings
-        if not f.rejects
-    )
+    missed = ", ".join(f"{f.route.kind} ({f.error or f.measured()})" for f in control.findings if not f.rejects)
     return f"NOT REJECTED by {missed}"
 
 

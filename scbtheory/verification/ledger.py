@@ -7,31 +7,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from html import escape
 
-from scbtheory.claims.framework import KINDS, find, verify
-from scbtheory.claims.report import as_dict
-
-# Where the book treats a claim; the longest prefix of its id decides.
-CHAPTERS = {
-    "M": "model",
-    "G1": "moments",
-    "G2": "moments",
-    "G": "population_gradient",
-    "R": "reduction",
-    "S": "stage_two",
-    "S1": "stage_one",
-    "S6": "rounding",
-    "S7": "rounding",
-    "N": "noise_scale",
-    "N3": "thresholding",
-    "N4": "thresholding",
-    "N5": "sign_of_the_correlation",
-    "T": "transfer",
-    "X": "softmax",
-    "E1": "from_scratch",
-    "E2": "versus_sgd",
-    "E3": "transfer",
-    "E4": "softmax",
-}
+from scbtheory.verification.claim import KINDS
+from scbtheory.verification.registry import CLAIMS
+from scbtheory.verification.report import as_dict
 
 
 class Ledger:
@@ -43,7 +21,7 @@ class Ledger:
     @classmethod
     def of(cls, claim_ids: Iterable[str], *, jobs: int | None = None, done: Callable = lambda name: None) -> Ledger:
         """Verify claims in ``jobs`` processes (two by default); ``done`` is called with each finished id."""
-        names = [find(name).id for name in dict.fromkeys(claim_ids)]
+        names = [CLAIMS.find(name).id for name in dict.fromkeys(claim_ids)]
         reports = {}
         with ProcessPoolExecutor(jobs or min(2, os.cpu_count() or 1)) as pool:
             futures = {pool.submit(_verify, name): name for name in names}
@@ -101,17 +79,12 @@ class Controls:
         return _table(["claim", "the mistake", "verdict"], rows)
 
 
-def chapter(claim_id: str) -> str:
-    """Return the name of the chapter that treats a claim."""
-    return CHAPTERS[max((prefix for prefix in CHAPTERS if claim_id.startswith(prefix)), key=len)]
-
-
 def _verify(name: str) -> dict:
-    return as_dict(verify(name))
+    return as_dict(CLAIMS.verify(name))
 
 
 def _row(report) -> str:
-    link = f'<a href="{chapter(report["id"])}.html">{report["id"]}</a>'
+    link = f'<a href="{report["chapter"]}.html#claim-{report["id"]}">{report["id"]}</a>'
     cells = [f"{_mark(report['holds'])} {link}", escape(report["title"])]
     for kind in KINDS:
         found = [f["holds"] for f in report["evidence"] if f["route"] == kind]

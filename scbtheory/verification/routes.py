@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 
-from scbtheory.claims.framework import Route
-from scbtheory.claims.instances import World, case, exact
+from scbtheory.verification.claim import Route
+from scbtheory.verification.instances import World, case, exact
 
 SIZES = ((2, 2), (2, 3), (3, 2), (2, 4), (3, 4))
 ANY = "every task; every A and V"
@@ -33,28 +34,42 @@ def sampled(admissible: bool = False, batches: int = 100, size: int = 2000):
     return instance, [instance.task.sample(size, seed=11, step=i) for i in range(batches)]
 
 
-def enumeration(discrepancy, admissible=False) -> Route:
-    """The exact route: the largest discrepancy over all enumerated worlds must be 0."""
+def enumeration(difference, admissible=False) -> Route:
+    """The exact route: every difference over all enumerated worlds must be 0.
+
+    ``difference(world, statement)`` returns one number, or several by name.
+    """
+
+    def residuals(statement):
+        found: dict = {}
+        for world in worlds(admissible):
+            for name, value in named(difference(world, statement), "difference").items():
+                found[name] = max(found.get(name, 0), value)
+        return found
+
+    return Route("exact", ENUMERATED, residuals)
+
+
+def numeric(scope, difference, limit=1e-10) -> Route:
+    """A numeric route: relative differences, one number or several by name, up to ``limit``."""
     return Route(
-        "exact",
-        ENUMERATED,
-        lambda statement: max(discrepancy(w, statement) for w in worlds(admissible)),
-        unit="difference",
+        "numeric", scope, lambda statement: named(difference(statement), "relative difference"), limit, margin=1e4
     )
 
 
-def numeric(scope, discrepancy, limit=1e-10) -> Route:
-    return Route("numeric", scope, discrepancy, limit=limit, margin=1e4, unit="relative difference")
-
-
-def monte_carlo(scope, discrepancy) -> Route:
+def monte_carlo(scope, z_scores) -> Route:
+    """A sampled route: |z| of one quantity, or of several by name, up to 5."""
     return Route(
         "monte carlo",
         scope + ", 200 000 samples at N = 3, T = 6",
-        discrepancy,
-        limit=5.0,
-        unit="largest |z|",
+        lambda statement: named(z_scores(statement), "largest |z|"),
+        5.0,
     )
+
+
+def named(found, name: str) -> Mapping:
+    """Residuals by name as they are; a single number under ``name``."""
+    return found if isinstance(found, Mapping) else {name: found}
 
 
 def replaced(statement, index, wrong):

@@ -11,8 +11,9 @@ import numpy as np
 import sympy as sp
 
 import scbtheory as scb
-from scbtheory.claims.framework import Route
 from scbtheory.derivations import reduction
+from scbtheory.verification.claim import Route
+from scbtheory.verification.routes import named
 
 LENGTHS = tuple(10**n for n in range(2, 9))
 DIGITS = 20
@@ -59,9 +60,15 @@ def slope(errors, lengths=LENGTHS) -> float:
     return float(np.polyfit(np.log10(np.array(lengths, dtype=float)), logs, 1)[0])
 
 
-def slopes(scope, discrepancy, limit=0.05) -> Route:
-    """A numeric route whose discrepancy is how far fitted slopes are from the stated orders."""
-    return Route("numeric", scope, discrepancy, limit=limit, margin=3.0, unit="distance of a slope from its order")
+def slopes(scope, distances, limit=0.05) -> Route:
+    """A numeric route whose residuals are how far fitted slopes are from the stated orders."""
+    return Route(
+        "numeric",
+        scope,
+        lambda statement: named(distances(statement), "distance of a slope from its order"),
+        limit,
+        margin=3.0,
+    )
 
 
 @cache

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from scbtheory.claims import find, ids
-from scbtheory.claims.ledger import Ledger
 from scbtheory.errors import InvalidArgument
+from scbtheory.verification.ledger import Ledger
+from scbtheory.verification.registry import CLAIMS
 
 
 def run(claim_ids=(), json_path=None, *, jobs: int | None = None, console: Console | None = None) -> int:
@@ -21,7 +21,7 @@ def run(claim_ids=(), json_path=None, *, jobs: int | None = None, console: Conso
     ``json_path`` receives the full reports, measured discrepancies included; the file is replaced only
     once everything has run.
     """
-    names = [find(name).id for name in dict.fromkeys(claim_ids)] or ids()
+    names = [CLAIMS.find(name).id for name in dict.fromkeys(claim_ids)] or CLAIMS.ids()
     target = Path(json_path) if json_path else None
     if target and not target.parent.is_dir():
         raise InvalidArgument(f"--json {json_path}: the folder {target.parent} does not exist")
@@ -35,7 +35,7 @@ def run(claim_ids=(), json_path=None, *, jobs: int | None = None, console: Conso
         for line in _failures(report):
             console.print(f"[bold red]{report['id']}[/] {line}", highlight=False)
     if target:
-        _replace(target, json.dumps(ledger.reports, indent=1, ensure_ascii=False) + "\n")
+        _replace(target, json.dumps(ledger.reports, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     console.print(ledger.verdict, highlight=False)
     return 0 if ledger.holds else 1
 
@@ -68,7 +68,7 @@ def _failures(report):
 
 
 def _measured(finding) -> str:
-    return f"{finding['unit']} {finding['discrepancy']}, limit {finding['limit']:g}"
+    return ", ".join(f"{name} {x['value']}, limit {x['limit']:g}" for name, x in finding["residuals"].items())
 
 
 def _replace(path: Path, content: str) -> None:

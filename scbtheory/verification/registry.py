@@ -1,0 +1,103 @@
+"""Finds claims: those of a package are its modules called ``<id>_<subject>.py``, each with one ``CLAIM``."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from scbtheory.errors import UnknownClaim, nearest
+from scbtheory.verification.claim import Claim, ClaimReport, verify
+
+__all__ = ["CLAIMS", "FAMILIES", "Registry"]
+
+# The letters of ids with what they are about, in the order of the theory.
+FAMILIES = {
+    "M": "the model",
+    "G": "loss and gradient",
+    "R": "reduction to two numbers",
+    "S": "stages and their boundaries",
+    "N": "noise and sample complexity",
+    "T": "transfer",
+    "X": "softmax",
+    "E": "experiments",
+    "L": "limits",
+}
+_FILE = re.compile(r"(?P<id>[A-Z][0-9]+)_[A-Za-z0-9_]+")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The claims of one package; a claim's module is imported when it is asked for, not before.
+
+    Attributes
+    ----------
+    package : the package's name, such as ``"scbtheory.claims"``.
+    """
+
+    package: str
+
+    @cached_property
+    def modules(self) -> dict[str, str]:
+        """Module names by claim id, in the order of the theory.
+
+        Raises
+        ------
+        ValueError : two modules have one id, or an id belongs to no family.
+        """
+        found: dict[str, str] = {}
+        for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
+            match = _FILE.fullmatch(module.name)
+            if not match:
+                continue
+            claim_id = match["id"]
+            if claim_id in found:
+                raise ValueError(f"claim {claim_id} has two files: {found[claim_id]} and {module.name}")
+            if claim_id[0] not in FAMILIES:
+                raise ValueError(f"{module.name} belongs to no family; known: {', '.join(FAMILIES)}")
+            found[claim_id] = module.name
+        if self.package == "scbtheory.claims":
+            from scbtheory.claims import _legacy
+
+            found |= {name: "_legacy" for name in _legacy.load() if name not in found}
+        order = list(FAMILIES)
+        return {k: found[k] for k in sorted(found, key=lambda name: (order.index(name[0]), int(name[1:])))}
+
+    def ids(self) -> list[str]:
+        """Return the ids of all claims in the order of the theory."""
+        return list(self.modules)
+
+    def find(self, claim_id: str) -> Claim:
+        """Return the claim called ``claim_id``.
+
+        Raises
+        ------
+        UnknownClaim : no such id; the message names the nearest.
+        """
+        key = str(claim_id)
+        if key not in self.modules:
+            raise UnknownClaim(
+                f"claim {claim_id!r} is not known{nearest(key, self.modules)}; known: {', '.join(self.modules)}"
+            )
+        if self.modules[key] == "_legacy":
+            from scbtheory.claims import _legacy
+
+            return _legacy.REGISTERED[key]
+        claim = importlib.import_module(f"{self.package}.{self.modules[key]}").CLAIM
+        if claim.id != key:
+            raise ValueError(f"{self.modules[key]}.py holds claim {claim.id}; expected {key}")
+        return claim
+
+    def verify(self, claim_id: str) -> ClaimReport:
+        """Run every route of the claim called ``claim_id`` on its statement and on every control.
+
+        Raises
+        ------
+        UnknownClaim : no such id; the message names the nearest.
+        """
+        return verify(self.find(claim_id))
+
+
+CLAIMS = Registry("scbtheory.claims")
