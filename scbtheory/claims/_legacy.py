@@ -20,7 +20,11 @@ def Route(kind, scope, discrepancy, limit=0.0, margin=2.0, unit="terms that do n
 def Claim(id, title, formula, assumptions, statement, routes, controls):
     chapter = CHAPTERS[max((prefix for prefix in CHAPTERS if id.startswith(prefix)), key=len)]
     text = f"$$\n{formula}\n$$"
-    return NewClaim(id, title, text, assumptions, "", "theorem", chapter, statement, routes, controls)
+    experiment = id in ("E1", "E2", "E3", "E4", "T3", "X3")
+    nature = "observation" if experiment else "theorem"
+    return NewClaim(
+        id, title, text, assumptions, "", nature, chapter, statement, routes, controls, experiment=experiment
+    )
 
 
 def register(claim):

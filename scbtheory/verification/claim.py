@@ -60,6 +60,12 @@ class Route:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"route kind is {self.kind!r}; expected one of {KINDS}")
+        limits = self.limit.values() if isinstance(self.limit, Mapping) else [self.limit]
+        if not all(0 <= limit < math.inf for limit in limits) or not 1 <= self.margin < math.inf:
+            raise ValueError(
+                f"a route's limits are {list(limits)} and its margin is {self.margin}; "
+                "expected finite limits of at least 0 and a margin of at least 1"
+            )
 
     def limit_of(self, name: str) -> float:
         """Return the largest residual called ``name`` that agrees."""

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from html import escape
 
 from scbtheory.verification.claim import KINDS
-from scbtheory.verification.registry import CLAIMS
+from scbtheory.verification.registry import CLAIMS, Registry
 from scbtheory.verification.report import as_dict
 
 
@@ -19,12 +19,19 @@ class Ledger:
         self.reports = reports
 
     @classmethod
-    def of(cls, claim_ids: Iterable[str], *, jobs: int | None = None, done: Callable = lambda name: None) -> Ledger:
+    def of(
+        cls,
+        claim_ids: Iterable[str],
+        *,
+        jobs: int | None = None,
+        done: Callable[[str], None] = lambda name: None,
+        registry: Registry = CLAIMS,
+    ) -> Ledger:
         """Verify claims in ``jobs`` processes (two by default); ``done`` is called with each finished id."""
-        names = [CLAIMS.find(name).id for name in dict.fromkeys(claim_ids)]
+        names = [registry.find(name).id for name in dict.fromkeys(claim_ids)]
         reports = {}
         with ProcessPoolExecutor(jobs or min(2, os.cpu_count() or 1)) as pool:
-            futures = {pool.submit(_verify, name): name for name in names}
+            futures = {pool.submit(_verify, registry, name): name for name in names}
             for future in as_completed(futures):
                 reports[futures[future]] = future.result()
                 done(futures[future])
@@ -79,8 +86,8 @@ class Controls:
         return _table(["claim", "the mistake", "verdict"], rows)
 
 
-def _verify(name: str) -> dict:
-    return as_dict(CLAIMS.verify(name))
+def _verify(registry: Registry, name: str) -> dict:
+    return as_dict(registry.verify(name))
 
 
 def _row(report) -> str:

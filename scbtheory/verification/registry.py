@@ -25,7 +25,7 @@ FAMILIES = {
     "E": "experiments",
     "L": "limits",
 }
-_FILE = re.compile(r"(?P<id>[A-Z][0-9]+)_[A-Za-z0-9_]+")
+_FILE = re.compile(r"(?P<id>[A-Z][1-9][0-9]*)_[A-Za-z0-9_]+")
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,16 @@ class Registry:
 
         Raises
         ------
-        ValueError : two modules have one id, or an id belongs to no family.
+        ValueError : two modules have one id, an id belongs to no family, or a module's name is neither a claim's
+            nor begins with an underscore: its claim would be verified by nobody.
         """
         found: dict[str, str] = {}
         for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
             match = _FILE.fullmatch(module.name)
-            if not match:
+            if not match and (module.name.startswith("_") or self.package == "scbtheory.claims"):  # see _legacy
                 continue
+            if not match:
+                raise ValueError(f"{module.name}.py is no claim; expected <id>_<subject>.py, or _{module.name}.py")
             claim_id = match["id"]
             if claim_id in found:
                 raise ValueError(f"claim {claim_id} has two files: {found[claim_id]} and {module.name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich import box
@@ -12,16 +13,23 @@ from rich.table import Table
 
 from scbtheory.errors import InvalidArgument
 from scbtheory.verification.ledger import Ledger
-from scbtheory.verification.registry import CLAIMS
+from scbtheory.verification.registry import CLAIMS, Registry
 
 
-def run(claim_ids=(), json_path=None, *, jobs: int | None = None, console: Console | None = None) -> int:
+def run(
+    claim_ids: Iterable[str] = (),
+    json_path: str | Path | None = None,
+    *,
+    jobs: int | None = None,
+    console: Console | None = None,
+    registry: Registry = CLAIMS,
+) -> int:
     """Verify the named claims, or all; return 0 when every one holds and every control is rejected, else 1.
 
-    ``json_path`` receives the full reports, measured discrepancies included; the file is replaced only
+    ``json_path`` receives the full reports, measured residuals included; the file is replaced only
     once everything has run.
     """
-    names = [CLAIMS.find(name).id for name in dict.fromkeys(claim_ids)] or CLAIMS.ids()
+    names = [registry.find(name).id for name in dict.fromkeys(claim_ids)] or registry.ids()
     target = Path(json_path) if json_path else None
     if target and not target.parent.is_dir():
         raise InvalidArgument(f"--json {json_path}: the folder {target.parent} does not exist")
@@ -29,7 +37,9 @@ def run(claim_ids=(), json_path=None, *, jobs: int | None = None, console: Conso
     columns = (TextColumn("verifying {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("claims", total=len(names))
-        ledger = Ledger.of(names, jobs=jobs, done=lambda name: progress.update(bar, advance=1, description=name))
+        ledger = Ledger.of(
+            names, jobs=jobs, registry=registry, done=lambda name: progress.update(bar, advance=1, description=name)
+        )
     console.print(_table(ledger.reports))
     for report in ledger.reports:
         for line in _failures(report):

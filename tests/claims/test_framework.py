@@ -4,38 +4,35 @@ import json
 import math
 
 import pytest
-from scbtheory.claims.framework import Claim, Control, Route
 
 from scbtheory import claims
-from scbtheory.claims import framework, report
-from scbtheory.errors import InvalidArgument, UnknownClaim
+from scbtheory.verification import ledger, report, terminal
+from scbtheory.verification.claim import KINDS, Claim, Control, Finding, Route, verify
 from scbtheory.verification.instances import World, exact, gap, z_score
-from scbtheory.verification.terminal import run
 
 
 def route(answers, limit=0.0, kind="numeric", margin=2.0):
-    """A route that looks its discrepancy up by what the statement returns."""
-    return Route(kind, "a scope", lambda statement: answers[statement(None)[0]], limit=limit, margin=margin)
+    """A route that looks its one residual up by what the statement returns."""
+    return Route(kind, "a scope", lambda statement: {"length": answers[statement(None)[0]]}, limit, margin)
 
 
-@pytest.fixture
-def registered(monkeypatch):
-    """Put claims into an empty registry for the length of a test."""
-    monkeypatch.setattr(framework, "REGISTRY", {})
-
-    def add(*routes, wrong=("wrong", "wronger")):
-        controls = tuple(Control(f"mistake {w}", lambda s, w=w: (w,)) for w in wrong)
-        return framework.register(Claim("G1", "A title", "x = x", "none", lambda s: ("right",), routes, controls))
-
-    return add
+def claim(*routes, wrong=("wrong", "wronger"), **known):
+    controls = tuple(Control(f"mistake {w}", lambda s, w=w: (w,)) for w in wrong)
+    known = {"text": "$$\nx = x\n$$", "assumptions": "none", "scope": "all sizes", "nature": "theorem"} | known
+    return Claim(
+        "G1", "A title", chapter="moments", statement=lambda s: ("right",), routes=routes, controls=controls, **known
+    )
 
 
-def test_a_claim_holds_when_all_agree_and_all_reject(registered):
-    registered(route({"right": 0, "wrong": 1, "wronger": 2}), route({"right": 0.5, "wrong": 3, "wronger": 9}, limit=1))
-    found = framework.verify("G1")
+GOOD = route({"right": 0, "wrong": 1, "wronger": 2})
+
+
+def test_a_claim_holds_when_all_agree_and_all_reject():
+    found = verify(claim(GOOD, route({"right": 0.5, "wrong": 3, "wronger": 9}, limit=1)))
     assert found.holds
     assert "G1 holds" in str(found)
-    assert "rejected by all 2 routes" in found._repr_html_()
+    assert "rejected by all 2 routes" in report.text(found)
+    assert "2 of 2 wrong versions rejected" in found._repr_html_()
 
 
 @pytest.mark.parametrize(
@@ -44,22 +41,63 @@ def test_a_claim_holds_when_all_agree_and_all_reject(registered):
         ({"right": 1e-30, "wrong": 1, "wronger": 2}, 0.0),  # an exact route forgives nothing
         ({"right": 2, "wrong": 5, "wronger": 5}, 1.0),  # disagreement
         ({"right": 0, "wrong": 5, "wronger": 1.5}, 1.0),  # a control within the margin decides nothing
+        ({"right": 0, "wrong": 5, "wronger": 2}, 1.0),  # nor does one just on it
         ({"right": 0, "wrong": 0, "wronger": 5}, 1.0),  # a control accepted
         ({"right": math.nan, "wrong": 5, "wronger": 5}, 1.0),  # not a number holds nothing …
         ({"right": 0, "wrong": math.nan, "wronger": 5}, 1.0),  # … and rejects nothing
     ],
 )
-def test_one_failing_route_fails_the_claim(registered, answers, limit):
-    registered(route({"right": 0, "wrong": 1, "wronger": 2}), route(answers, limit=limit))
-    assert not framework.verify("G1").holds
+def test_one_failing_route_fails_the_claim(answers, limit):
+    assert not verify(claim(GOOD, route(answers, limit=limit))).holds
 
 
-def test_a_route_that_breaks_says_so_and_does_not_count_as_a_rejection(registered):
-    registered(route({"right": 0, "wrong": 1, "wronger": 2}), route({"right": 0, "wrong": 1}))
-    found = framework.verify("G1")
+def test_a_residual_at_its_limit_agrees():
+    assert verify(claim(GOOD, route({"right": 1, "wrong": 2.1, "wronger": 3}, limit=1))).holds
+
+
+def test_a_route_that_breaks_says_so_and_does_not_count_as_a_rejection():
+    found = verify(claim(GOOD, route({"right": 0, "wrong": 1})))
     assert not found.holds
     assert "KeyError" in report.text(found)
     assert not found.controls[1].rejected
+
+
+# --- residuals by name ---------------------------------------------------------------------------
+
+
+def measured(residuals, limit, kind="numeric"):
+    return Finding(Route(kind, "", lambda statement: residuals, limit), residuals)
+
+
+def test_every_residual_must_agree_and_one_is_enough_to_reject():
+    limits = {"law": 0.1, "half time": 10.0}
+    assert measured({"law": 0.1, "half time": 10.0}, limits).holds
+    for law, half_time in ((0.11, 0.0), (0.0, 11.0)):
+        assert not measured({"law": law, "half time": half_time}, limits).holds
+        assert not measured({"law": law, "half time": half_time}, limits).rejects
+    assert measured({"law": 0.21, "half time": 0.0}, limits).rejects
+    assert not measured({"law": 0.21, "half time": math.nan}, limits).rejects
+
+
+def test_the_excess_is_the_worst_residual_over_its_own_limit():
+    assert measured({"law": 0.2, "half time": 5.0}, {"law": 0.1, "half time": 10.0}).excess == 2
+    assert measured({"law": 0.2}, 0.0).excess == math.inf
+    assert measured({"law": 0.0}, 0.0).excess == 0
+
+
+@pytest.mark.parametrize(
+    ("found", "limit"),
+    [
+        ({}, 1.0),  # measuring nothing is no agreement
+        ({"law": 0}, {"law": 1.0, "half time": 1.0}),
+        ({"law": 0, "half time": 0}, {"law": 1.0}),
+    ],
+)
+def test_a_route_measures_exactly_what_has_limits(found, limit):
+    silent = Route("numeric", "", lambda statement: found, limit)
+    with pytest.raises(ValueError, match="limits are for"):
+        silent.measure(lambda s: ())
+    assert "limits are for" in verify(claim(GOOD, silent)).evidence[1].error
 
 
 @pytest.mark.parametrize(
@@ -67,97 +105,100 @@ def test_a_route_that_breaks_says_so_and_does_not_count_as_a_rejection(registere
     [
         ("symbolic", 0.0, "agrees exactly"),
         ("exact", 0.0, "agrees exactly"),
-        ("numeric", 0.5, "metres ≤ 0.5"),
-        ("monte carlo", 0.0, "no metres"),  # a statistic within its range is not an exact agreement
+        ("numeric", 0.5, "length ≤ 0.5"),
+        ("monte carlo", 0.0, "no length"),  # a statistic within its range is not an exact agreement
     ],
 )
 def test_only_a_proof_is_said_to_agree_exactly(kind, limit, says):
-    found = framework.Finding(Route(kind, "", lambda statement: 0, limit=limit, unit="metres"), 0.0)
-    assert found.verdict() == says
+    assert measured({"length": 0.0}, limit, kind).verdict() == says
 
 
-def test_a_claim_needs_two_routes_and_two_controls(registered):
-    one = route({"right": 0, "wrong": 1, "wronger": 2})
+def test_a_verdict_names_the_residuals_that_differ_and_only_those():
+    found = measured({"law": 0.2, "half time": 5.0}, {"law": 0.1, "half time": 10.0})
+    assert found.verdict() == "differs: law 0.2, limit 0.1"
+
+
+# --- what a claim must have ----------------------------------------------------------------------
+
+
+def test_a_claim_needs_two_routes_and_two_controls():
     with pytest.raises(ValueError, match="needs two"):
-        registered(one)
+        claim(GOOD)
     with pytest.raises(ValueError, match="needs two"):
-        registered(one, one, wrong=("wrong",))
+        claim(GOOD, GOOD, wrong=("wrong",))
 
 
-def test_an_id_is_registered_once(registered):
-    one = route({"right": 0, "wrong": 1, "wronger": 2})
-    registered(one, one)
-    with pytest.raises(ValueError, match="twice"):
-        registered(one, one)
+def test_a_claim_has_a_known_nature():
+    with pytest.raises(ValueError, match="theorem, asymptotic, observation"):
+        claim(GOOD, GOOD, nature="lemma")
+
+
+def test_the_formula_is_the_displayed_equations_of_the_text():
+    text = "At\n\n$$\nx\n= 1\n$$ (eq-x)\n\nand $y$,\n\n$$ z = 2. $$\n"
+    assert claim(GOOD, GOOD, text=text).formula == r"x = 1\qquad z = 2."
 
 
 def test_a_route_has_a_known_kind():
     with pytest.raises(ValueError, match="expected one of"):
-        Route("hearsay", "", lambda statement: 0)
+        Route("hearsay", "", lambda statement: {"length": 0})
 
 
-@pytest.mark.parametrize(("asked", "meant"), [("g3", "G3"), ("GG1", "G1"), ("m1", "M1")])
-def test_an_unknown_id_suggests_the_nearest(asked, meant):
-    with pytest.raises(UnknownClaim, match=f"{asked}.*did you mean '{meant}'"):
-        claims.verify(asked)
+@pytest.mark.parametrize("limit", [-1.0, math.nan, math.inf, {"law": 1.0, "half time": math.inf}])
+def test_a_limit_is_a_finite_number(limit):
+    with pytest.raises(ValueError, match="expected finite limits"):
+        Route("numeric", "", lambda statement: {"law": 0, "half time": 0}, limit)
+
+
+@pytest.mark.parametrize("margin", [0.5, math.nan, math.inf])
+def test_a_margin_lies_above_the_limit(margin):
+    with pytest.raises(ValueError, match="a margin of at least 1"):
+        Route("numeric", "", lambda statement: {"law": 0}, 1.0, margin)
+
+
+# --- reports as data -----------------------------------------------------------------------------
+
+
+def strictly(text):
+    """JSON without Python's additions to it."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+def test_what_is_no_number_is_written_as_a_word(bad):
+    found = verify(claim(GOOD, route({"right": bad, "wrong": bad, "wronger": 5}, limit=1)))
+    stored = strictly(json.dumps(report.as_dict(found)))
+    assert stored["evidence"][1]["residuals"] == {"length": {"value": str(bad), "limit": 1}}
+    assert stored["controls"][0]["by"][1]["residuals"]["length"]["value"] == str(bad)
+    assert not stored["holds"]
 
 
 def test_the_terminal_reports_and_writes_what_was_measured(tmp_path, capsys):
     target = tmp_path / "out.json"
-    assert run(["G2", "G2"], target, jobs=1) == 0
+    assert terminal.run(["G2", "G2"], target, jobs=1) == 0
     assert "1 of 1 claims hold" in " ".join(capsys.readouterr().out.split())
-    (stored,) = json.loads(target.read_text())
+    (stored,) = strictly(target.read_text())
     assert stored["id"] == "G2"
     assert stored["holds"] is True
-    assert {f["route"] for f in stored["evidence"]} == set(framework.KINDS)
-    assert all(f["discrepancy"] is not None for f in stored["evidence"])
-
-
-def test_a_failing_claim_ends_with_code_1_and_names_the_route(registered, capsys, monkeypatch):
-    registered(route({"right": 0, "wrong": 1, "wronger": 2}), route({"right": 3, "wrong": 0, "wronger": 9}, limit=1))
-    serial = type("Serial", (), {})
-    monkeypatch.setattr("scbtheory.verification.ledger.ProcessPoolExecutor", lambda jobs: _Inline(serial))
-    assert run(["G1"]) == 1
-    printed = " ".join(capsys.readouterr().out.split())
-    assert "FAILS" in printed
-    assert "limit 1" in printed
-    assert "control not rejected by numeric: mistake wrong" in printed
-
-
-class _Inline:
-    """Runs jobs at once in this process, where the test's registry is."""
-
-    def __init__(self, _):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return False
-
-    def submit(self, function, *arguments):
-        from concurrent.futures import Future
-
-        future = Future()
-        future.set_result(function(*arguments))
-        return future
-
-
-def test_a_missing_folder_is_refused_before_anything_runs(tmp_path):
-    with pytest.raises(InvalidArgument, match="does not exist"):
-        run(["G2"], tmp_path / "nowhere" / "out.json")
+    assert {f["route"] for f in stored["evidence"]} == set(KINDS)
+    assert all(f["residuals"] for f in stored["evidence"])
 
 
 def test_the_ledger_shows_every_claim_and_control():
-    ledger = claims.Ledger.of(["G2", "M3"], jobs=1)
-    assert ledger.holds
-    assert ledger.verdict.startswith("2 of 2 claims hold")
-    html = ledger._repr_html_()
-    assert 'href="moments.html">G2' in html
-    assert 'href="model.html">M3' in html
+    table = ledger.Ledger.of(["G2", "M3"], jobs=1)
+    assert table.holds
+    assert table.verdict.startswith("2 of 2 claims hold")
+    html = table._repr_html_()
+    assert 'href="moments.html#claim-G2">G2' in html
+    assert 'href="model.html#claim-M3">M3' in html
     mistakes = [c.mistake for claim_id in ("G2", "M3") for c in claims.find(claim_id).controls]
-    assert all(mistake in repr(ledger.controls) for mistake in mistakes)
+    assert all(mistake in repr(table.controls) for mistake in mistakes)
+
+
+# --- instances -----------------------------------------------------------------------------------
 
 
 def test_enumerated_probabilities_sum_to_one():
@@ -172,7 +213,7 @@ def test_admissible_fractions_are_exactly_on_the_set():
     assert gap(s.A.sum(axis=0), 1) == gap(s.V.sum(axis=0), 1) == gap(s.V @ s.mu, s.mu) == 0
 
 
-def test_z_scores_accept_the_mean_and_refuse_a_shifted_one(tmp_path):
+def test_z_scores_accept_the_mean_and_refuse_a_shifted_one():
     import numpy as np
 
     samples = np.random.default_rng(0).standard_normal((4000, 2))
