@@ -80,17 +80,17 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _book(arguments: argparse.Namespace) -> int:
-    from scbtheory import book
+    from scbtheory.publishing import book, source
 
-    page = book.build(book.find_root(), run=not arguments.no_execute, jobs=arguments.jobs)
+    page = book.build(source.find_root(), run=not arguments.no_execute, jobs=arguments.jobs)
     print(f"The book is at {_shown(page)}")
     return 0
 
 
 def _refresh(arguments: argparse.Namespace) -> int:
-    from scbtheory import book
+    from scbtheory.publishing import book, source
 
-    notebooks = book.chapters(book.find_root(), arguments.chapters)
+    notebooks = source.chapters(source.find_root(), arguments.chapters)
     changed = book.refresh(notebooks, jobs=arguments.jobs)
     for notebook in changed:
         print(f"stored {_shown(notebook)}")
@@ -99,18 +99,18 @@ def _refresh(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from scbtheory import book
+    from scbtheory.publishing import book, source
 
-    [notebook] = book.chapters(book.find_root(), [arguments.chapter])
+    [notebook] = source.chapters(source.find_root(), [arguments.chapter])
     book.run(notebook, arguments.output, dict(arguments.parameters))
     print(f"wrote {arguments.output}")
     return 0
 
 
 def _normalise(arguments: argparse.Namespace) -> int:
-    from scbtheory import book
+    from scbtheory.publishing import notebooks
 
-    changed = [path for path in arguments.notebooks if book.normalise_file(path)]
+    changed = [path for path in arguments.notebooks if notebooks.normalise_file(path)]
     for path in changed:
         print(f"normalised {path}")
     return int(bool(changed))  # what a commit hook expects

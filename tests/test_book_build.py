@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from scbtheory import book
+from scbtheory.publishing import book, execution, notebooks, rendering, source
 
 
 def write(path: Path, *sources: str, parameters: str | None = None) -> Path:
@@ -22,7 +22,7 @@ def write(path: Path, *sources: str, parameters: str | None = None) -> Path:
         cells.append(v4.new_code_cell(parameters, id="parameters", metadata=tagged))
     cells += [v4.new_code_cell(source, id=f"c{i}") for i, source in enumerate(sources)]
     nbformat.write(v4.new_notebook(cells=cells), path)
-    book.normalise_file(path)
+    notebooks.normalise_file(path)
     return path
 
 
@@ -50,7 +50,7 @@ def test_refresh_stores_what_ran_and_leaves_what_failed(root, capfd):
     bad = write(root / "book" / "bad.ipynb", "print('before')", "1 / 0")
     before = bad.read_bytes()
 
-    with pytest.raises(book.BookError, match="1 of 2 chapters failed: bad"):
+    with pytest.raises(source.BookError, match="1 of 2 chapters failed: bad"):
         book.refresh([good, bad])
 
     assert printed(good) == "one\ntwo\n"
@@ -116,20 +116,20 @@ def test_run_uses_this_interpreter_and_writes_elsewhere(root, monkeypatch):
     executable = sys.executable.replace(f"{root}/", "")
     assert printed(root / "other" / "model.ipynb") == f"7 {executable} 1\n"
     assert chapter.read_bytes() == before
-    with pytest.raises(book.BookError, match="name another file"):
+    with pytest.raises(source.BookError, match="name another file"):
         book.run(chapter, root / "book" / ".." / "book" / "model.ipynb", {"size": 7})
 
 
 def test_an_unknown_parameter_is_refused_before_anything_runs(root):
     chapter = write(root / "book" / "model.ipynb", "1 / 0", parameters="size = 3\nseed = 0")
-    with pytest.raises(book.UnknownParameter, match="no parameter 'sized'; did you mean 'size'") as e:
-        book.execute([chapter], root / "out", {"sized": 7})
+    with pytest.raises(source.UnknownParameter, match="no parameter 'sized'; did you mean 'size'") as e:
+        execution.execute([chapter], root / "out", {"sized": 7})
     assert "its parameters: size, seed" in str(e.value)
     assert not (root / "out").exists()
 
     bare = write(root / "book" / "bare.ipynb", "1")
-    with pytest.raises(book.UnknownParameter, match="its parameters: none"):
-        book.execute([bare], root / "out", {"size": 7})
+    with pytest.raises(source.UnknownParameter, match="its parameters: none"):
+        execution.execute([bare], root / "out", {"size": 7})
 
 
 # --- normalise ----------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def test_normalise_removes_what_passes_and_keeps_the_rest(tmp_path):
     notebook = v4.new_notebook(cells=[code, injected], metadata={"papermill": {"duration": 1.0}})
     notebook.metadata["language_info"] = {"name": "python", "version": "3.11.7"}
 
-    book.normalise(notebook, tmp_path)
+    notebooks.normalise(notebook, tmp_path)
 
     assert notebook.metadata == {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -168,7 +168,7 @@ def test_normalise_removes_what_passes_and_keeps_the_rest(tmp_path):
     nbformat.validate(notebook)
 
     once = nbformat.writes(notebook)
-    assert nbformat.writes(book.normalise(notebook, tmp_path)) == once
+    assert nbformat.writes(notebooks.normalise(notebook, tmp_path)) == once
 
 
 def test_normalise_gives_an_old_notebook_the_same_ids_each_time(tmp_path):
@@ -177,8 +177,8 @@ def test_normalise_gives_an_old_notebook_the_same_ids_each_time(tmp_path):
     paths = [tmp_path / "a.ipynb", tmp_path / "b.ipynb"]
     for path in paths:
         path.write_text(json.dumps(old))
-        assert book.normalise_file(path)
-        assert not book.normalise_file(path)
+        assert notebooks.normalise_file(path)
+        assert not notebooks.normalise_file(path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
@@ -187,14 +187,14 @@ def test_normalise_gives_an_old_notebook_the_same_ids_each_time(tmp_path):
 
 def test_a_failed_render_leaves_the_last_good_book(root):
     html = root / "_build" / "html"
-    page = book.render(root, html)
+    page = rendering.render(root, html)
     assert page == html / "index.html"
     good = (html / "book" / "intro.html").read_text()
     assert "Text." in good
 
     (root / "book" / "intro.md").write_text("# Intro\n\nNew text, [](nowhere.md).\n")
-    with pytest.raises(book.BookError, match=r"(?s)not rendered.*book/intro\.md.*nowhere"):
-        book.render(root, html)
+    with pytest.raises(source.BookError, match=r"(?s)not rendered.*book/intro\.md.*nowhere"):
+        rendering.render(root, html)
 
     assert (html / "book" / "intro.html").read_text() == good
     assert [path.name for path in html.parent.iterdir()] == ["html"], "no scaffolding stays"
@@ -203,7 +203,7 @@ def test_a_failed_render_leaves_the_last_good_book(root):
 def test_build_does_not_render_what_did_not_run(root, monkeypatch):
     write(root / "book" / "bad.ipynb", "1 / 0")
     monkeypatch.setattr(book, "render", lambda *_, **__: pytest.fail("rendered"))
-    with pytest.raises(book.BookError, match="1 of 1 chapters failed: bad"):
+    with pytest.raises(source.BookError, match="1 of 1 chapters failed: bad"):
         book.build(root)
 
 
@@ -213,11 +213,11 @@ def test_build_does_not_render_what_did_not_run(root, monkeypatch):
 def test_chapters_by_name_or_path(root):
     model = write(root / "book" / "model.ipynb", "1")
     moments = write(root / "book" / "moments.ipynb", "1")
-    assert book.chapters(root) == [model, moments]
-    assert book.chapters(root, ["book/moments.ipynb", "model"]) == [moments, model]
-    with pytest.raises(book.UnknownChapter, match="no chapter 'modell'; did you mean 'model'"):
-        book.chapters(root, ["modell"])
+    assert source.chapters(root) == [model, moments]
+    assert source.chapters(root, ["book/moments.ipynb", "model"]) == [moments, model]
+    with pytest.raises(source.UnknownChapter, match="no chapter 'modell'; did you mean 'model'"):
+        source.chapters(root, ["modell"])
 
 
 def test_the_root_is_found_from_within(root):
-    assert book.find_root(root / "book") == root
+    assert source.find_root(root / "book") == root

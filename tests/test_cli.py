@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from scbtheory import __version__, book, cli
+from scbtheory import __version__, cli
 from scbtheory.errors import SCBError
+from scbtheory.publishing import book
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_derivations_import_nothing_numeric(path):
 
 @pytest.mark.parametrize(
     "path",
-    [p for p in files(".") if p.relative_to(PACKAGE).parts[0] not in {"derivations", "claims", "plots", "_sphinx"}],
+    [p for p in files(".") if p.relative_to(PACKAGE).parts[0] not in {"derivations", "claims", "plots", "publishing"}],
     ids=lambda p: str(p.relative_to(PACKAGE)),
 )
 def test_the_numerics_import_no_derivation(path):

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 import yaml
 
-from scbtheory import book
+from scbtheory.publishing import notebooks
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
@@ -81,7 +81,7 @@ def test_nothing_stored_belongs_to_one_run_or_machine(path, what):
 def test_it_is_normalised(path, tmp_path):
     copy = tmp_path / path.name
     copy.write_bytes(path.read_bytes())
-    assert not book.normalise_file(copy, root=ROOT), f"run `scbtheory normalise book/{path.name}`"
+    assert not notebooks.normalise_file(copy, root=ROOT), f"run `scbtheory normalise book/{path.name}`"
 
 
 def test_it_starts_with_a_title(path):

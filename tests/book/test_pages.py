@@ -11,7 +11,7 @@ import pytest
 import yaml
 from browser import Browser, Page, find_chromium
 
-from scbtheory import book
+from scbtheory.publishing import rendering
 
 ROOT = Path(__file__).parents[2]
 EXTERNAL = re.compile(r"^(?:https?:)?//", flags=re.IGNORECASE)
@@ -61,7 +61,7 @@ def read(page: Path) -> Facts:
 @pytest.fixture(scope="module")
 def html(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("book") / "html"
-    book.render(ROOT, folder)
+    rendering.render(ROOT, folder)
     return folder
 
 

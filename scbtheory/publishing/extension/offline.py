@@ -1,4 +1,4 @@
-"""A Sphinx extension: the book's stylesheet, and MathJax as a local file.
+"""MathJax as a local file, and the folder of static files.
 
 Sphinx would load MathJax from a server, and a book that is read from disk, on a train or in
 an archive would show raw TeX. One file of MathJax's distribution is enough: it holds the whole
@@ -17,12 +17,10 @@ MATHJAX = "tex-svg-full.js"
 STATIC = Path(__file__).parent / "static"
 
 
-def setup(app: Sphinx) -> dict:
+def setup(app: Sphinx) -> None:
     app.setup_extension("sphinx.ext.mathjax")
     app.connect("config-inited", use_local_files)
     app.connect("build-finished", copy_mathjax)
-    app.add_css_file("scb.css")
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def use_local_files(app: Sphinx, config: Config) -> None:

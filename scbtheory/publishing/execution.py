@@ -1,0 +1,167 @@
+"""Execute chapters, some at a time, each in a kernel of this very interpreter."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from scbtheory.errors import nearest
+from scbtheory.publishing.notebooks import KERNELSPEC, normalise_file
+from scbtheory.publishing.source import ANSI, BookError, UnknownParameter
+
+__all__ = ["Failure", "execute"]
+
+# Two kernels run at a time, so that more threads in each would only compete.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Where a chapter stopped, and the last lines of why."""
+
+    notebook: Path
+    where: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.notebook.name}, {self.where}\n{self.reason}"
+
+
+def execute(
+    notebooks: Iterable[Path],
+    out_dir: Path,
+    parameters: Mapping[str, object] | None = None,
+    jobs: int = 2,
+    console: Console | None = None,
+) -> list[Failure]:
+    """Run the notebooks, ``jobs`` at a time, and write them to ``out_dir``, normalised.
+
+    Returns the failures; a chapter that failed leaves no file. The others still run.
+    """
+    notebooks = [Path(notebook).resolve() for notebook in notebooks]
+    parameters = dict(parameters or {})
+    for notebook in notebooks:
+        _check_parameters(notebook, parameters)
+    out_dir.mkdir(parents=True, exist_ok=True)
+
+    failures = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    progress = Progress(*columns, TimeElapsedColumn(), console=console or Console(stderr=True))
+    with _workers(jobs) as pool, progress:
+        bar = progress.add_task("executing", total=len(notebooks))
+        waiting, running = list(notebooks), {}
+        while waiting or running:
+            # Hand out no more than can run, so that the bar names the chapters that do.
+            while waiting and len(running) < jobs:
+                notebook = waiting.pop(0)
+                running[pool.submit(_execute_one, notebook, out_dir, parameters)] = notebook
+            names = ", ".join(notebook.stem for notebook in running.values())
+            progress.update(bar, description=f"executing {names}")
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                notebook = running.pop(future)
+                if failure := future.result():
+                    failures.append(failure)
+                    progress.console.print(f"FAILED {failure}", markup=False, highlight=False)
+                progress.advance(bar)
+        progress.update(bar, description="executed")
+    return failures
+
+
+def _check_parameters(notebook: Path, parameters: Mapping[str, object]) -> None:
+    """Papermill would inject an unknown name in silence, and the chapter would ignore it."""
+    if not parameters:
+        return
+    import papermill  # a second to import: only for those who need it
+
+    known = list(papermill.inspect_notebook(str(notebook)))
+    for name in parameters:
+        if name not in known:
+            listed = ", ".join(known) or "none"
+            raise UnknownParameter(
+                f"{notebook.name} has no parameter {name!r}{nearest(name, known)} (its parameters: {listed})"
+            )
+
+
+@contextmanager
+def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes whose kernel ``python3`` is this very interpreter.
+
+    A kernel of that name in the user's home would come before ours, so ours goes first.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        spec = Path(folder, "kernels", "python3", "kernel.json")
+        spec.parent.mkdir(parents=True)
+        start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        start += ["--log-level=CRITICAL"]  # it complains about being told to stop
+        spec.write_text(json.dumps({"argv": start, **KERNELSPEC}))
+        paths = [folder, *filter(None, [os.environ.get("JUPYTER_PATH")])]
+        environment = {**dict.fromkeys(THREADS, "1"), "JUPYTER_PATH": os.pathsep.join(paths)}
+        pool = ProcessPoolExecutor(
+            jobs,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(environment,),
+        )
+        try:
+            yield pool
+        except BaseException as error:
+            for process in list(pool._processes.values()):  # Python 3.14: pool.terminate_workers()
+                process.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise BookError("a process that ran a chapter was killed: out of memory?") from error
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _start_worker(environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever; its kernel ends with it."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _execute_one(notebook: Path, out_dir: Path, parameters: dict) -> Failure | None:
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    with tempfile.TemporaryDirectory(dir=out_dir) as folder:
+        draft = Path(folder, notebook.name)
+        try:
+            papermill.execute_notebook(
+                str(notebook),
+                str(draft),
+                parameters=parameters,
+                kernel_name="python3",
+                cwd=str(notebook.parent),
+                progress_bar=False,
+                start_timeout=120,
+            )
+        except PapermillExecutionError as error:
+            first, *_ = error.source.strip().splitlines() or [""]
+            lines = ANSI.sub("", "\n".join(error.traceback)).splitlines()
+            last = "\n".join(lines[-6:]) or f"{error.ename}: {error.evalue}"
+            return Failure(notebook, f"In [{error.exec_count}]: {first}", last)
+        except Exception as error:  # a kernel that died or never started: the others go on
+            last = "\n".join(ANSI.sub("", str(error)).splitlines()[-6:])
+            return Failure(notebook, "outside any cell", f"{type(error).__name__}: {last}")
+        normalise_file(draft, root=notebook.parent.parent)
+        draft.replace(out_dir / notebook.name)
+    return None

@@ -1,0 +1,143 @@
+"""The directive ``{claim} S3``, which states a claim from its own file, and the role of the same name, which links it.
+
+A page so holds no statement of its own: what it shows is what the routes have checked.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import PurePosixPath
+from typing import Any
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective, SphinxRole, SphinxTranslator
+
+from scbtheory.errors import UnknownClaim
+from scbtheory.verification.claim import NATURES, Claim
+from scbtheory.verification.registry import Registry
+
+__all__ = ["ClaimDirective", "ClaimRole", "claim_box", "setup"]
+
+LOG = logging.getLogger(__name__)
+
+
+def setup(app: Sphinx) -> None:
+    app.add_config_value("scb_claims_package", "scbtheory.claims", "env", [str])
+    app.add_node(claim_box, html=(enter_box, leave_box), latex=(nothing, nothing), text=(nothing, nothing))
+    app.add_directive("claim", ClaimDirective)
+    app.add_role("claim", ClaimRole())
+
+
+class claim_box(nodes.General, nodes.Element):
+    """A stated claim; its attribute ``nature`` decides how it looks."""
+
+
+class ClaimDirective(SphinxDirective):
+    """State a claim: nature and id, title, assumptions, the statement, and for which sizes it is proved.
+
+    Warns, which ends a build, when the claim is unknown, belongs to another page, or is stated twice.
+    """
+
+    required_arguments = 1
+    has_content = False
+
+    def run(self) -> list[nodes.Node]:
+        claim = find(self.env, self.arguments[0], self.get_location())
+        if claim is None:
+            return []
+        if PurePosixPath(self.env.docname).name != claim.chapter:
+            message = "claim %s belongs to the page %s, as its own file says"
+            LOG.warning(message, claim.id, claim.chapter, location=self.get_location())
+        self.env.note_dependency(source_file(self.env, claim.id))
+        anchor = f"claim-{claim.id}"
+        box = claim_box(ids=[anchor], nature=claim.nature)
+        self.set_source_info(box)
+        box += nodes.paragraph("", "", *self.heading(claim), ids=[f"{anchor}-title"], classes=["scb-claim-title"])
+        self.parse(claim.assumptions, box, "scb-claim-assumptions", before="Assumes: ")
+        self.parse(claim.text, box)
+        self.parse(claim.scope, box, "scb-claim-scope")
+        self.register(claim, anchor)
+        return [box]
+
+    def heading(self, claim: Claim) -> list[nodes.Node]:
+        title, messages = self.state.inline_text(claim.title, self.lineno)
+        return [
+            nodes.strong("", f"{claim.nature.capitalize()} {claim.id}"),
+            nodes.Text(" · "),
+            *title,
+            *messages,
+            nodes.Text(" "),
+            nodes.inline("", NATURES[claim.nature], classes=["scb-claim-nature"]),
+        ]
+
+    def parse(self, markdown: str, box: claim_box, style: str = "", before: str = "") -> None:
+        """Add ``markdown`` to the box; with a ``style``, in an element of its own."""
+        if not markdown.strip():
+            return
+        target = nodes.compound(classes=[style]) if style else box
+        self.state.nested_parse(StringList((before + markdown.strip()).splitlines()), 0, target)
+        if style:
+            box += target
+
+    def register(self, claim: Claim, anchor: str) -> None:
+        """Let references find the box; Sphinx's standard domain keeps labels, in lower case."""
+        standard, label = self.env.get_domain("std"), anchor.lower()
+        if standard.anonlabels.get(label) == (self.env.docname, anchor):
+            LOG.warning("claim %s is stated twice", claim.id, location=self.get_location())
+        standard.note_hyperlink_target(label, self.env.docname, anchor, f"{claim.nature} {claim.id}")
+
+
+class ClaimRole(SphinxRole):
+    """A link to where a claim is stated, on whatever page; its text is the id."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        text = nodes.inline(self.rawtext, self.text)
+        if find(self.env, self.text, self.get_location()) is None:
+            return [text], []
+        link = addnodes.pending_xref(
+            self.rawtext,
+            text,
+            refdomain="std",
+            reftype="ref",
+            reftarget=f"claim-{self.text.lower()}",
+            refdoc=self.env.docname,
+            refexplicit=True,
+            refwarn=True,
+        )
+        self.set_source_info(link)
+        return [link], []
+
+
+def find(env: BuildEnvironment, claim_id: str, location: Any) -> Claim | None:
+    """Return the claim, or warn that there is none."""
+    try:
+        return Registry(env.config.scb_claims_package).find(claim_id)
+    except UnknownClaim as error:
+        LOG.warning("%s", error, location=location)
+        return None
+
+
+def source_file(env: BuildEnvironment, claim_id: str) -> str:
+    """The file that holds the claim: a page is rebuilt when it changes."""
+    package = env.config.scb_claims_package
+    spec = importlib.util.find_spec(f"{package}.{Registry(package).modules[claim_id]}")
+    return str(spec.origin if spec else "")
+
+
+def enter_box(self: SphinxTranslator, node: claim_box) -> None:
+    anchor = node["ids"][0]
+    attributes = {"CLASS": f"scb-claim scb-{node['nature']}", "role": "group", "aria-labelledby": f"{anchor}-title"}
+    self.body.append(self.starttag(node, "div", **attributes))
+
+
+def leave_box(self: SphinxTranslator, node: claim_box) -> None:
+    self.body.append("</div>\n")
+
+
+def nothing(self: SphinxTranslator, node: claim_box) -> None:
+    """Other formats show the paragraphs as they are."""
