@@ -19,8 +19,8 @@ def cells(chapter, kind):
 def test_the_chapter_states_and_verifies_the_claim(claim_id):
     chapter = claims.chapter(claim_id)
     prose, code = "\n".join(cells(chapter, "markdown")), "\n".join(cells(chapter, "code"))
-    labels = (f":label: claim-{claim_id}\n", f"(claim-{claim_id})=")
-    assert any(label in prose for label in labels), f"{chapter} has no theorem block for {claim_id}"
+    stated = (f"{{claim}} {claim_id}\n", f":label: claim-{claim_id}\n", f"(claim-{claim_id})=")
+    assert any(text in prose for text in stated), f"{chapter} does not state {claim_id}: :::{{claim}} {claim_id}"
     assert f'scb.verify("{claim_id}")' in code, f"{chapter} does not verify {claim_id}"
 
 
