@@ -165,7 +165,8 @@ $$ (eq-linear-error)
 $\alpha_1$ reaches the level $a$ at $t = \omega^{-1}\operatorname{arccosh}(1 + a\,T K_Q)$.
 """,
     assumptions=f"{SCRATCH}; the upper bound at every time, the lower one while α₁β₁ ≤ 1",
-    scope="Proved for all positive $K_P$, $K_Q$, $T$; the inequalities by a comparison argument whose steps SymPy checks.",
+    scope="Proved for all positive $K_P$, $K_Q$, $T$; the inequalities by a comparison argument, "
+    "whose steps SymPy checks.",
     nature="theorem",
     chapter="stage_one",
     rests_on=("R2",),
