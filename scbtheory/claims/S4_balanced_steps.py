@@ -146,8 +146,8 @@ $$ (eq-balanced)
 with the $\kappa$ of {claim}`S3`.
 """,
     assumptions=f"{SCRATCH}; balanced: η_V = η/K_Q, η_A = η/K_P; the bound on β − α holds at every time",
-    scope="The end of stage two and the bound on the gap are proved for all positive $K_P$, $K_Q$ and $T$, the terms of the "
-    "half time derived; the orders of the errors are measured.",
+    scope="The end of stage two and the bound on the gap are proved for all positive $K_P$, $K_Q$ and $T$, the terms "
+    "of the half time derived; the orders of the errors are measured.",
     nature="asymptotic",
     chapter="stage_two",
     rests_on=("S2", "S3"),
