@@ -8,7 +8,7 @@ import numpy as np
 import sympy as sp
 
 import scbtheory as scb
-from scbtheory.claims.reduction import SMALL, points
+from scbtheory.claims._reduction import SMALL, points
 from scbtheory.derivations import reduction, stages
 from scbtheory.verification import routes
 from scbtheory.verification.claim import Claim, Control, Route

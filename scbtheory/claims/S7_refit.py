@@ -12,7 +12,7 @@ import sympy as sp
 from scipy.optimize import minimize
 
 import scbtheory as scb
-from scbtheory.claims.reduction import FROM_LOSS, SMALL, descent_direction, points
+from scbtheory.claims._reduction import FROM_LOSS, SMALL, descent_direction, points
 from scbtheory.derivations import reduction, stages
 from scbtheory.derivations.algebra import normal
 from scbtheory.verification import routes
