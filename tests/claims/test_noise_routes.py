@@ -7,7 +7,11 @@ from scipy.special import ndtr
 
 import scbtheory as scb
 from scbtheory import claims
-from scbtheory.claims import coordinates, noise, signs, thresholds
+from scbtheory.claims import N2_noise_scale as scale
+from scbtheory.claims import N3_coordinate_noise as coordinates
+from scbtheory.claims import N4_threshold as thresholds
+from scbtheory.claims import N5_sign as signs
+from scbtheory.claims import _noise as noise
 from scbtheory.derivations import symbols as sym
 from scbtheory.verification.instances import exact
 
@@ -25,7 +29,7 @@ def test_the_claim_has_routes_of_several_kinds_and_controls(claim_id):
 def test_sums_over_fractions_stay_fractions():
     s = noise.on_plane(exact(2, 3, seed=4), Fraction(1, 2), Fraction(1, 3))
     assert isinstance(s.T, Fraction)
-    for value in (*coordinates.coordinate_statement(s), *noise.second_moment_statement(s)):
+    for value in (*coordinates.statement(s), *noise.second_moments(s, s.V, s.p)):
         assert isinstance(value, Fraction)
 
 
@@ -47,13 +51,13 @@ def test_only_one_diagonal_has_a_symbol():
 
 
 def test_extrapolation_to_infinite_length_is_exact_for_polynomials():
-    values = [3 - Fraction(5, T) + Fraction(7, T**3) for T in noise.LENGTHS]
-    assert noise._at_infinity(values) == 3
-    assert noise._at_infinity([Fraction(1, T**5) for T in noise.LENGTHS]) != 0
+    values = [3 - Fraction(5, T) + Fraction(7, T**3) for T in scale.LENGTHS]
+    assert scale.at_infinity(values) == 3
+    assert scale.at_infinity([Fraction(1, T**5) for T in scale.LENGTHS]) != 0
 
 
 def test_aitkens_limit_is_exact_for_a_geometric_approach():
-    assert signs._limit([5 - Fraction(1, 3) ** n for n in range(3)]) == 5
+    assert signs.geometric_limit([5 - Fraction(1, 3) ** n for n in range(3)]) == 5
 
 
 def test_a_binomial_surprise_is_a_normal_deviate():
@@ -87,13 +91,13 @@ def test_hard_thresholding_keeps_what_soft_thresholding_shrinks():
         thresholds.FLOATS, x=np.array([-3.0, -0.5, 0.2, 2.0]), cut=1.0, c=1.0, sigma=1.0, M=9.0, B=1.0, signal=1.0
     )
     np.testing.assert_array_equal(thresholds.hard(s), [-3, 0, 0, 2])
-    np.testing.assert_array_equal(thresholds.threshold_statement(s)[3], [-2, 0, 0, 1])
+    np.testing.assert_array_equal(thresholds.statement(s)[3], [-2, 0, 0, 1])
 
 
 def test_the_trained_runs_do_not_depend_on_the_statement():
     (s, right, runs), *_ = signs.trained(((40, 8, 60),))
     assert 0 < right <= runs == 60
-    ratio = signs.sign_statement(s)[2]
+    ratio = signs.statement(s)[2]
     assert ndtr(ratio**0.5) == pytest.approx(
         scb.noise.sign_probability(scb.SCB.random(3, 40, 2, seed=0), batch_size=8, step_size=0.1), rel=1e-12
     )

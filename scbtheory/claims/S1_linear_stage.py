@@ -1,0 +1,191 @@
+r"""S1. The linear stage: exponential growth from the saddle, with a bound on both sides."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import mpmath as mp
+import sympy as sp
+
+import scbtheory as scb
+from scbtheory.claims._scalars import (
+    AT,
+    CONSTANTS,
+    DIGITS,
+    FITTED,
+    LENGTHS,
+    RATES,
+    SCRATCH,
+    digits,
+    floats,
+    growth,
+    matrix_path,
+    slope,
+    symbols,
+    task_floats,
+)
+from scbtheory.derivations import stages
+from scbtheory.verification.bundles import Scalars
+from scbtheory.verification.claim import Claim, Control, Route
+from scbtheory.verification.instances import relative_gap
+
+
+def statement(s: Scalars):
+    """alpha(t), beta(t), the bound on their relative error, and the time at which alpha arrives at rho."""
+    return solution(s, growth(s), s.K_Q, s.cosh(growth(s) * s.t) - 1, s.t / s.T + saturation(s, growth(s), s.K_Q))
+
+
+def solution(s, omega, K_Q, rise, error):
+    arrival = s.acosh(1 + s.rho * s.T * K_Q) / omega
+    return rise / (s.T * K_Q), s.sinh(omega * s.t) / (s.T * omega), error, arrival
+
+
+def saturation(s, omega, K_Q):
+    return (s.sinh(2 * omega * s.t) - 2 * omega * s.t) / (4 * s.T**2 * K_Q * omega)
+
+
+# --- routes --------------------------------------------------------------------------------------
+
+
+def derived(statement):
+    s = symbols(t=stages.t, rho=sp.Symbol("rho", positive=True))
+    alpha, beta, error, arrival = statement(s)
+    rates = {"p": s.K_P, "q": s.K_Q, "d": 1 / s.T}
+    return {
+        "terms of the linear equation": stages.surviving(*stages.linear_residuals(alpha, beta, **rates)),
+        "terms of the two inequalities": stages.surviving(*stages.bound_residuals(alpha, beta, error, **rates)),
+        "terms of the arrival": stages.surviving(sp.expand(alpha.subs(stages.t, arrival)) - s.rho),
+    }
+
+
+def deficit(found, statement, s):
+    """How the flow's (alpha, beta) at ``s.t`` sits in the stated band: between 0 and 1, or beyond it."""
+    alpha, beta, error, arrival = statement(s)
+    deficits = [1 - x / y for x, y in zip(found, (alpha, beta), strict=True)]
+    early = min(*deficits, s.t / arrival - 1)  # the flow is below S1, and arrives later than S1 predicts
+    return {
+        "deficit over its bound": float(max(deficits) / error) if error > 0 else math.inf,
+        "flow above the upper bound, or early": max(0.0, -float(early)),
+    }
+
+
+def worst(*found):
+    """The largest of each residual."""
+    return {name: max(x[name] for x in found) for name in found[0]}
+
+
+@cache
+def reference(T):
+    """(t, (alpha, beta)) of the flow at a fixed time first, then through S1's trust region."""
+    last = scb.dynamics.linearised_until(T=T, **CONSTANTS)
+    return [
+        (t, scb.dynamics.high_precision_flow(t=t, T=T, digits=DIGITS, **CONSTANTS))
+        for t in (3.0, 0.1 * last, 0.6 * last, last)
+    ]
+
+
+def on_the_plane(statement):
+    found, errors = [], []
+    with mp.workdps(DIGITS):
+        for T in LENGTHS:
+            found += [deficit(here, statement, digits(T, t=mp.mpf(t), rho=here[0])) for t, here in reference(T)]
+            t, (_, beta) = reference(T)[0]
+            errors.append(1 - beta / statement(digits(T, t=mp.mpf(t), rho=mp.mpf(1)))[1])
+    here = {"T": 1e6, "t": 20.0, **CONSTANTS}
+    package = (*scb.dynamics.linearised(**here), scb.dynamics.linearised_error(**here))
+    return worst(*found) | {
+        "distance of the error's slope from −1": abs(slope(errors) + 1),
+        "relative difference of the package": relative_gap(package, statement(floats(rho=0.1, **here))[:3]),
+    }
+
+
+def all_matrices(statement):
+    """The band around the coordinates of all matrices at T = 2000, until the bound is 10 %."""
+    task, times, alpha, beta = matrix_path(2000, 30.0)
+    s = {"K_P": task.K_P, "K_Q": task.K_Q, "T": 2000}
+    trusted = (times > 1) & (times < scb.dynamics.linearised_until(**s))
+    return worst(
+        *(
+            deficit((a, b), statement, task_floats(task, t=t, rho=a))
+            for t, a, b in zip(times[trusted], alpha[trusted], beta[trusted], strict=True)
+        )
+    )
+
+
+# --- controls ------------------------------------------------------------------------------------
+
+
+def exchanged(s: Scalars):
+    omega = growth(s)
+    return solution(s, omega, s.K_P, s.cosh(omega * s.t) - 1, s.t / s.T + saturation(s, omega, s.K_P))
+
+
+def start_beside_zero(s: Scalars):
+    omega = growth(s)
+    return solution(s, omega, s.K_Q, s.cosh(omega * s.t), s.t / s.T + saturation(s, omega, s.K_Q))
+
+
+def growth_without_root(s: Scalars):
+    omega = s.K_P * s.K_Q
+    return solution(s, omega, s.K_Q, s.cosh(omega * s.t) - 1, s.t / s.T + saturation(s, omega, s.K_Q))
+
+
+def bound_without_decay(s: Scalars):
+    omega = growth(s)
+    return solution(s, omega, s.K_Q, s.cosh(omega * s.t) - 1, saturation(s, omega, s.K_Q))
+
+
+def bound_without_saturation(s: Scalars):
+    return solution(s, growth(s), s.K_Q, s.cosh(growth(s) * s.t) - 1, s.t / s.T)
+
+
+BAND = {"deficit over its bound": 1.0, "flow above the upper bound, or early": 1e-9}
+
+CLAIM = Claim(
+    id="S1",
+    title="Stage 1: exponential growth from the saddle, with a two-sided bound",
+    text=r"""
+With $\omega = \sqrt{K_PK_Q}$, let
+
+$$
+\beta_1 = \frac{\sinh \omega t}{T\omega}, \qquad \alpha_1 = \frac{\cosh\omega t - 1}{T K_Q}.
+$$ (eq-linear)
+
+The reduced flow from scratch satisfies $\alpha \le \alpha_1$ and $\beta \le \beta_1$ at every time and, while
+$\alpha_1\beta_1 \le 1$,
+
+$$
+\begin{aligned}
+\alpha \ge (1 - \rho)\,\alpha_1, \quad \beta &\ge (1 - \rho)\,\beta_1, \\
+\rho(t) &= \frac tT + \frac{\sinh 2\omega t - 2\omega t}{4T^2K_Q\,\omega}.
+\end{aligned}
+$$ (eq-linear-error)
+
+$\alpha_1$ reaches the level $a$ at $t = \omega^{-1}\operatorname{arccosh}(1 + a\,T K_Q)$.
+""",
+    assumptions=f"{SCRATCH}; the upper bound at every time, the lower one while α₁β₁ ≤ 1",
+    scope="Proved for all positive $K_P$, $K_Q$, $T$; the inequalities by a comparison argument, "
+    "whose steps SymPy checks.",
+    nature="theorem",
+    chapter="stage_one",
+    rests_on=("R2",),
+    statement=statement,
+    routes=(
+        Route("symbolic", f"{RATES}: the linear equation, and the two differential inequalities", derived),
+        Route(
+            "numeric",
+            f"the flow inside the band, and slope −1 of its error at a fixed time, {FITTED}; {AT}",
+            on_the_plane,
+            BAND | {"distance of the error's slope from −1": 0.05, "relative difference of the package": 1e-10},
+        ),
+        Route("numeric", "all matrices, N = 3, T = 2000, inside the band", all_matrices, BAND),
+    ),
+    controls=(
+        Control("K_P for K_Q in alpha and its arrival", exchanged),
+        Control("α starting at 1/(T K_Q): cosh without −1", start_beside_zero),
+        Control("growth at K_P K_Q without the root", growth_without_root),
+        Control("a bound that forgets the drift's decay t/T", bound_without_decay),
+        Control("a bound that forgets saturation", bound_without_saturation),
+    ),
+)
