@@ -7,7 +7,19 @@
 (3, 3)
 """
 
-from scbtheory import claims, dynamics, model, noise, population, softmax, streaming, sweeps, training, transfer
+from scbtheory import (
+    claims,
+    dynamics,
+    landscape,
+    model,
+    noise,
+    population,
+    softmax,
+    streaming,
+    sweeps,
+    training,
+    transfer,
+)
 from scbtheory.backend import Backend, get_backend
 from scbtheory.errors import SCBError
 from scbtheory.model import Parameters
@@ -37,6 +49,7 @@ __all__ = [
     "claims",
     "dynamics",
     "get_backend",
+    "landscape",
     "model",
     "noise",
     "population",

@@ -11,6 +11,13 @@ cost depends on T.
 """
 
 from scbtheory.noise._checks import BatchTooSmall
+from scbtheory.noise._testing import (
+    bhattacharyya,
+    sign_error_bound,
+    sign_information,
+    sign_samples,
+    sign_test_error,
+)
 from scbtheory.noise.attention import (
     attention_noise_scale,
     attention_noise_variance,
@@ -46,15 +53,20 @@ __all__ = [
     "attention_noise_variance",
     "attention_signal",
     "attention_snr",
+    "bhattacharyya",
     "measured_noise",
     "noise_scale",
     "passing",
     "plane",
     "proximal_step",
     "rates",
+    "sign_error_bound",
+    "sign_information",
     "sign_noise",
     "sign_probability",
     "sign_recursion",
+    "sign_samples",
+    "sign_test_error",
     "support_batch",
     "threshold",
     "train_signs",
