@@ -37,7 +37,7 @@ def load():
 
     names = (
         "coordinates experiments fixed_points gradients half_times model noise population positions reduction rounding "
-        "signs softmax stages thresholds transfer transfer_samples versus"
+        "signs softmax stages thresholds versus"
     )
     for name in names.split():
         try:

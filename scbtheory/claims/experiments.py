@@ -12,7 +12,7 @@ import numpy as np
 import scbtheory as scb
 from scbtheory.claims._legacy import Claim, Control, Route, register
 from scbtheory.claims._scalars import bundle
-from scbtheory.claims.transfer import with_two_equal
+from scbtheory.claims._tasks import on_two as with_two_equal
 from scbtheory.verification.profiles import sized
 
 STEP = 0.1  # η, with balanced steps

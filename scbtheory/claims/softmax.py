@@ -15,7 +15,7 @@ from scipy.stats import sem, t
 
 import scbtheory as scb
 from scbtheory.claims._legacy import Claim, Control, Route, register
-from scbtheory.claims.transfer import with_two_equal
+from scbtheory.claims._tasks import on_two as with_two_equal
 from scbtheory.derivations import reduction, softmax
 from scbtheory.derivations import symbols as sym
 from scbtheory.verification import routes

@@ -9,7 +9,7 @@ import numpy as np
 
 import scbtheory as scb
 from scbtheory.claims._legacy import Claim, Control, Route, register
-from scbtheory.claims.transfer import with_two_equal
+from scbtheory.claims._tasks import on_two as with_two_equal
 from scbtheory.sweeps import compare, fit_exponent, paired_factor
 from scbtheory.verification.profiles import sized
 

@@ -101,10 +101,40 @@ def growth_rate(gamma_value=theta):
 
     :math:`\gamma` is constant to this order, as its velocity is :math:`-\gamma(1/T + \alpha^2K_Q)`.
     """
-    limits = [sp.limit(f.subs({k_cross: 0, gamma: gamma_value}), T, sp.oo) for f in field()[:2]]
-    jacobian = sp.Matrix(limits).jacobian([alpha, beta]).subs({alpha: 0, beta: 0})
+    jacobian = _start_jacobian(gamma_value)
     trace, determinant = jacobian.trace(), jacobian.det()
     return sp.simplify((trace + sp.sqrt(trace**2 - 4 * determinant)) / 2)
+
+
+def _start_jacobian(gamma_value):
+    r"""The Jacobian of (alpha, beta)'s field at the start, :math:`K_\times = 0` and infinite T."""
+    limits = [sp.limit(f.subs({k_cross: 0, gamma: gamma_value}), T, sp.oo) for f in field()[:2]]
+    return sp.Matrix(limits).jacobian([alpha, beta]).subs({alpha: 0, beta: 0})
+
+
+def growing_mode():
+    r"""T4: the left eigenvector (1, ·) of the growing eigenvalue, and minus the saddle's place in it, times T.
+
+    With :math:`K_\times = x/T` the field at the start is :math:`f/T` to leading order, so the saddle lies at
+    :math:`-J^{-1}f/T`. Its component along the left eigenvector is what grows: its sign is the branch.
+    """
+    x = sp.Symbol("x", real=True)
+    jacobian, rate = _start_jacobian(theta), growth_rate()
+    at_start = {alpha: 0, beta: 0, gamma: theta, k_cross: x / T}
+    push = sp.Matrix([sp.limit(T * f.subs(at_start), T, sp.oo) for f in field()[:2]])
+    weight = sp.Symbol("weight")
+    left = sp.Matrix([[1, weight]])
+    left = left.subs(weight, sp.solve((left * (jacobian - rate * sp.eye(2)))[1], weight)[0])
+    if any(sp.simplify(entry) != 0 for entry in left * (jacobian - rate * sp.eye(2))):
+        raise ArithmeticError("the row is no left eigenvector")
+    return left, (left * jacobian.inv() * push)[0].subs(x, k_cross * T)
+
+
+def branch_threshold():
+    r"""T4: the :math:`K_\times` at which the start is on the saddle's stable manifold, to leading order in 1/T."""
+    _, amplitude = growing_mode()
+    [found] = sp.solve(amplitude, k_cross)
+    return sp.simplify(found)
 
 
 def resting_product():

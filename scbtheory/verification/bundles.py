@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["Matrices", "Scalars"]
+__all__ = ["Finetuning", "Matrices", "Plane", "Positions", "Pretrained", "Scalars"]
 
 
 @runtime_checkable
@@ -70,3 +70,46 @@ class Matrices(Protocol):
 
     def dot(self, u: Any, v: Any) -> Any:
         """Return uᵀv."""
+
+
+class Finetuning(Scalars, Protocol):
+    r"""Constants of finetuning: :math:`\theta`, :math:`K_{\hat P}` and :math:`K_\times` beside those of the task."""
+
+    theta: Any
+    K_hat: Any
+    K_cross: Any
+
+
+class Pretrained(Protocol):
+    r"""A point :math:`(\alpha, \beta, \gamma)` of T1's space, and the constants of its flow."""
+
+    alpha: Any
+    beta: Any
+    gamma: Any
+    K_P: Any
+    K_Q: Any
+    K_hat: Any
+    K_cross: Any
+    T: Any
+
+
+class Plane(Protocol):
+    r"""A point :math:`(\alpha, \beta)` of R1's plane, and the constants of its flow."""
+
+    alpha: Any
+    beta: Any
+    K_P: Any
+    K_Q: Any
+    T: Any
+
+
+class Positions(Protocol):
+    """X4's slow flow: attention a on the first position, u = 1/y, and the weights of both positions."""
+
+    a: Any
+    u: Any
+    q_1: Any
+    q_2: Any
+    K_Q: Any
+
+    def log(self, x: Any) -> Any: ...

@@ -34,3 +34,22 @@ def test_starts_and_growths():
     assert sp.simplify(rate**2 + d.theta**2 * d.k_hat * rate - d.k_P * d.k_Q) == 0
     assert sp.simplify(d.growth_rate(0) - sp.sqrt(d.k_P * d.k_Q)) == 0
     assert d.resting_product() == [1]
+
+
+def test_the_branch_is_decided_along_the_left_eigenvector():
+    left, amplitude = d.growing_mode()
+    rate = d.growth_rate()
+    assert sp.simplify(left[1] - d.k_P / rate) == 0
+    assert sp.simplify(rate * amplitude - d.T * (d.theta * d.k_cross + d.k_P / (rate * d.T))) == 0
+    assert sp.simplify(d.branch_threshold() + d.k_P / (rate * d.theta * d.T)) == 0
+
+
+def test_the_threshold_puts_the_start_on_the_saddles_stable_manifold():
+    """In numbers, from the linear field written by hand: at the threshold the growing mode is not excited."""
+    values = {d.k_P: sp.Rational(1, 4), d.k_Q: sp.Rational(1, 2), d.k_hat: sp.Rational(1, 5), d.theta: 1, d.T: 10**4}
+    K_cross = d.branch_threshold().subs(values)
+    J = sp.Matrix([[-values[d.k_hat], values[d.k_P]], [values[d.k_Q], 0]])
+    saddle = -J.inv() * sp.Matrix([K_cross, sp.Rational(1, 10**4)])
+    growing = [vectors[0] for value, _, vectors in J.T.eigenvects() if value > 0]
+    assert len(growing) == 1
+    assert sp.simplify((growing[0].T * saddle)[0]) == 0
