@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["Finetuning", "Matrices", "Plane", "Positions", "Pretrained", "Scalars"]
+__all__ = ["Finetuning", "Logits", "Matrices", "Plane", "Positions", "Pretrained", "Scalars"]
 
 
 @runtime_checkable
@@ -100,6 +100,14 @@ class Plane(Protocol):
     beta: Any
     K_P: Any
     K_Q: Any
+    T: Any
+
+
+class Logits(Protocol):
+    """What softmax at w = 0 needs: T, its identity and its vector of ones."""
+
+    I_T: Any
+    one_T: Any
     T: Any
 
 

@@ -51,7 +51,7 @@ class Registry:
         found: dict[str, str] = {}
         for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
             match = _FILE.fullmatch(module.name)
-            if not match and (module.name.startswith("_") or self.package == "scbtheory.claims"):  # see _legacy
+            if module.name.startswith("_"):
                 continue
             if not match:
                 raise ValueError(f"{module.name}.py is no claim; expected <id>_<subject>.py, or _{module.name}.py")
@@ -61,10 +61,6 @@ class Registry:
             if claim_id[0] not in FAMILIES:
                 raise ValueError(f"{module.name} belongs to no family; known: {', '.join(FAMILIES)}")
             found[claim_id] = module.name
-        if self.package == "scbtheory.claims":
-            from scbtheory.claims import _legacy
-
-            found |= {name: "_legacy" for name in _legacy.load() if name not in found}
         order = list(FAMILIES)
         return {k: found[k] for k in sorted(found, key=lambda name: (order.index(name[0]), int(name[1:])))}
 
@@ -84,10 +80,6 @@ class Registry:
             raise UnknownClaim(
                 f"claim {claim_id!r} is not known{nearest(key, self.modules)}; known: {', '.join(self.modules)}"
             )
-        if self.modules[key] == "_legacy":
-            from scbtheory.claims import _legacy
-
-            return _legacy.REGISTERED[key]
         claim = importlib.import_module(f"{self.package}.{self.modules[key]}").CLAIM
         if claim.id != key:
             raise ValueError(f"{self.modules[key]}.py holds claim {claim.id}; expected {key}")

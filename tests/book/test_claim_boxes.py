@@ -63,7 +63,19 @@ class Book:
 
     def build(self) -> str:
         """Render as the real book is rendered, and return the warnings."""
-        command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "html", self.source, self.html]
+        command = [
+            sys.executable,
+            "-m",
+            "sphinx",
+            "-W",
+            "--keep-going",
+            "-n",
+            "-q",
+            "-b",
+            "html",
+            self.source,
+            self.html,
+        ]
         path = os.pathsep.join([str(self.folder), *filter(None, sys.path)])
         done = subprocess.run(
             command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path, "NO_COLOR": "1"}
