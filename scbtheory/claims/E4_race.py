@@ -132,8 +132,11 @@ With logits sped up by $(\max_t a_t)^{-2}$ and balanced steps, both models reach
 the flows
 
 $$
-\dot\alpha_{\text{lin}} = \beta(1-\alpha\beta), \quad \dot\alpha_{\text{soft}} = (1-\alpha)^2\beta(1-\alpha\beta), \quad
-\dot\beta = \alpha(1-\alpha\beta) + \frac{1-\beta}{TK_Q}
+\begin{aligned}
+\dot\alpha_{\text{lin}} &= \beta(1-\alpha\beta), \\
+\dot\alpha_{\text{soft}} &= (1-\alpha)^2\beta(1-\alpha\beta), \\
+\dot\beta &= \alpha(1-\alpha\beta) + \frac{1-\beta}{TK_Q}
+\end{aligned}
 $$ (eq-race)
 
 say, to 8 %.

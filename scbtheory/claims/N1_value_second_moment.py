@@ -129,10 +129,11 @@ With $y$ one centred one-hot token and the power sums $p_{ij} = \sum_t a_t^i q_t
 
 $$
 \begin{aligned}
-E\big[\lVert\hat G_V\rVert_\mu^2 \mid k\big] &= (1-\lVert\mu\rVert^2)(N-1)\, p_{20}
- - 2p_{21}\, E_y[(\mu^\top Py)(y^\top Wy)] \\
+E\big[\lVert\hat G_V\rVert_\mu^2 \mid k\big] &= (1-\lVert\mu\rVert^2)(N-1)\, p_{20} \\
+&\quad - 2p_{21}\, E_y[(\mu^\top Py)(y^\top Wy)] \\
 &\quad + F(V^\top V, p_{40}, p_{20}^2) - 2F(V^\top P, p_{31}, p_{20}p_{11}), \\
-F(M, p, \pi) &= p\,\big(E_y[(y^\top My)(y^\top Wy)] - g\big) + \pi g, \qquad g = (N+1)\,\mathrm{tr}(MC).
+F(M, p, \pi) &= p\,\big(E_y[(y^\top My)(y^\top Wy)] - g\big) + \pi g, \\
+g &= (N+1)\,\mathrm{tr}(MC).
 \end{aligned}
 $$ (eq-second-moment)
 """,

@@ -197,11 +197,13 @@ CLAIM = Claim(
     id="N2",
     title="The noise scale: from T at the start to a constant in stage 2",
     text=r"""
-At the start
+At the start, centred by $\mu$ and not centred,
 
 $$
-B_{\text{noise}} = \frac{(1-\lVert\mu\rVert^2)(N-1)}{K_P}\,T\,\big(1 + O(1/T)\big) \ \text{ centred by } \mu, \qquad
-\frac{1-\lVert\mu\rVert^2}{K_P}\,T^2\,\big(1 + O(1/T)\big) \ \text{ not.}
+\begin{aligned}
+B_{\text{noise}} &= \frac{(1-\lVert\mu\rVert^2)(N-1)}{K_P}\,T\,\big(1 + O(1/T)\big), \\
+B_{\text{noise}} &= \frac{1-\lVert\mu\rVert^2}{K_P}\,T^2\,\big(1 + O(1/T)\big).
+\end{aligned}
 $$ (eq-noise-scale)
 
 In stage 2, at fixed $\alpha \ne 0$ with $\alpha\beta \ne 1$, it tends to a finite limit as $T$ grows.

@@ -243,11 +243,11 @@ $\sigma_k^2/B$,
 $$
 \begin{aligned}
 \sigma_k^2 &= \frac{\beta^2}{\mu_k}\,\mathrm{tr}(\Sigma_P R_k), \qquad \Sigma_P = P'DP'^\top, \\
-R_k &= \lVert a\rVert^2\, V'CV'^\top - \langle a,q\rangle\,(V'CP'^\top + P'CV'^\top) + C, \qquad V' = \beta P',
+R_k &= \lVert a\rVert^2\, V'CV'^\top - \langle a,q\rangle\,(V'CP'^\top + P'CV'^\top) + C,
 \end{aligned}
 $$ (eq-coordinate-noise)
 
-and every coordinate has the signal
+with $V' = \beta P'$, and every coordinate has the signal
 
 $$
 -E\,\hat G_{a^{(k)},t} = \beta K_P\,(1-\alpha\beta)\left(q_t - \tfrac1T\right).

@@ -227,9 +227,10 @@ output, and $\Pr(x_o \mid n, k) = Pn/T$ for every $Q$. Telling $P = \mu1^\top + 
 samples errs with probability at least
 
 $$
-\tfrac12\left(1 - \sqrt{1 - \rho^{2B}}\right), \qquad 1 - \rho = \frac{J}{2T} + O(T^{-2}), \qquad
-J = \mathrm{tr}\left(D^{-1}P'CP'^\top\right),
+\tfrac12\left(1 - \sqrt{1 - \rho^{2B}}\right), \qquad 1 - \rho = \frac{J}{2T} + O(T^{-2}),
 $$ (eq-sign-bound)
+
+with $J = \mathrm{tr}(D^{-1}P'CP'^\top)$,
 
 so that an error of at most $\delta$ needs $B \ge \tfrac TJ\log\tfrac1{4\delta(1-\delta)}$ to leading order. The
 likelihood-ratio test errs with $\Phi(-\sqrt{BJ/T})$, and {claim}`N5`'s $w$ is at least $1/J$: their ratio $wJ$ is the

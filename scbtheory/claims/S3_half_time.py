@@ -100,8 +100,11 @@ CLAIM = Claim(
 From scratch, $\alpha\beta = \tfrac12$ at
 
 $$
-t_{1/2} = t_0 + \frac{1}{T\omega}\left(\frac{t_0}{2} - \frac{\kappa}{\omega}\left(\tfrac{K_P}{K_Q}\right)^{1/4}\right)
-+ O\!\left(\frac{\log T}{T^2}\right), \qquad t_0 = \frac{\log\left(4T^2K_Q\,\omega\right)}{2\omega},
+\begin{aligned}
+t_{1/2} &= t_0 + \frac{1}{T\omega}\left(\frac{t_0}{2} - \frac{\kappa}{\omega}\left(\tfrac{K_P}{K_Q}\right)^{1/4}\right)
++ O\!\left(\frac{\log T}{T^2}\right), \\
+t_0 &= \frac{\log\left(4T^2K_Q\,\omega\right)}{2\omega},
+\end{aligned}
 $$ (eq-half-time)
 
 with $\kappa = \tfrac34\log(1+\sqrt2) - \tfrac{\sqrt2}{4}$.
