@@ -108,8 +108,8 @@ def test_run_uses_this_interpreter_and_writes_elsewhere(root, monkeypatch):
     spec.write_text(json.dumps({"argv": ["false"], "display_name": "x", "language": "python"}))
     monkeypatch.setenv("JUPYTER_PATH", str(root / "shadow"))
 
-    source = "import sys, os\nprint(size, sys.executable, os.environ['OMP_NUM_THREADS'])"
-    chapter = write(root / "book" / "model.ipynb", source, parameters="size = 3")
+    code = "import sys, os\nprint(size, sys.executable, os.environ['OMP_NUM_THREADS'])"
+    chapter = write(root / "book" / "model.ipynb", code, parameters="size = 3")
     before = chapter.read_bytes()
     book.run(chapter, root / "other" / "model.ipynb", {"size": 7})
 
