@@ -34,6 +34,16 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--full", action="store_true", help="run experiments at full size (SCB_PROFILE=full)")
     verify.set_defaults(run=_verify)
 
+    where = commands.add_parser("where", help="show a claim's page, file, derivations, numerics and tests")
+    where.add_argument("ids", nargs="+", metavar="ID", help="claims, such as S3")
+    where.set_defaults(run=_where)
+
+    new = commands.add_parser("new-claim", help="lay out the file of a new claim")
+    new.add_argument("name", metavar="ID_SUBJECT", help="such as S8_cooling")
+    new.add_argument("--title", required=True, help="what the claim says, in words")
+    new.add_argument("--chapter", required=True, help="the page that will state it, such as stage_two")
+    new.set_defaults(run=_new_claim)
+
     stages = commands.add_parser("stages", help="predict when the stages of training end")
     dynamics.add_arguments(stages)
     stages.set_defaults(run=dynamics.run_stages)
@@ -77,6 +87,34 @@ def _verify(arguments: argparse.Namespace) -> int:
     from scbtheory.verification import terminal
 
     return terminal.run(arguments.ids, arguments.json)
+
+
+def _where(arguments: argparse.Namespace) -> int:
+    from scbtheory.publishing import source
+    from scbtheory.verification.where import where
+
+    try:
+        root = source.find_root()
+    except source.NoBook:
+        root = None  # an installed package has neither pages nor tests
+    for claim_id in arguments.ids:
+        room = None
+        for place in where(claim_id, root=root):
+            if place.room != room:
+                room = place.room
+                print(f"{claim_id} {room}")
+            print(f"  {_shown(place.path)}:{place.line}  {place.what}")
+    return 0
+
+
+def _new_claim(arguments: argparse.Namespace) -> int:
+    from scbtheory.publishing import source
+    from scbtheory.verification import new
+
+    source.chapters(source.find_root(), [arguments.chapter])
+    path = new.lay_out(arguments.name, title=arguments.title, chapter=arguments.chapter)
+    print(f"wrote {_shown(path)}; fill it in, and state it in book/{arguments.chapter}.ipynb")
+    return 0
 
 
 def _book(arguments: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ FAMILIES = {
     "E": "experiments",
     "L": "limits",
 }
-_FILE = re.compile(r"(?P<id>[A-Z][1-9][0-9]*)_[A-Za-z0-9_]+")
+FILE = re.compile(r"(?P<id>[A-Z][1-9][0-9]*)_[A-Za-z0-9_]+")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Registry:
         """
         found: dict[str, str] = {}
         for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
-            match = _FILE.fullmatch(module.name)
+            match = FILE.fullmatch(module.name)
             if module.name.startswith("_"):
                 continue
             if not match:
