@@ -15,7 +15,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS      ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test bench refresh lint format lock clean
+.PHONY: help setup book test bench refresh measure lint format lock clean
 
 help: ## Show what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ bench: $(BENCH)/.complete ## Time a training step beside PyTorch and JAX (half a
 
 refresh: $(STAMP) ## Re-execute the chapters and store their new outputs
 	@$(BIN)/scbtheory refresh
+
+measure: $(STAMP) ## Verify every claim and store what was measured for the pages
+	@$(BIN)/scbtheory measure
 
 lint: $(STAMP) ## Check style, without changing a file
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

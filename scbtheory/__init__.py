@@ -39,6 +39,19 @@ def verify(claim_id: str):
     return claims.verify(claim_id)  # SymPy is loaded only by those who verify
 
 
+def contrast(claim_id: str, mistake: str):
+    """Run every route of a claim on its statement and on one of its controls, side by side; return a ``Contrast``.
+
+    Raises
+    ------
+    UnknownClaim : no claim has this id; the message names the nearest.
+    InvalidArgument : the claim has no such control; the message lists those that it has.
+    """
+    from scbtheory.verification.contrast import contrast as compare
+
+    return compare(claim_id, mistake)
+
+
 __version__ = "0.1.0"
 __all__ = [
     "SCB",
@@ -47,6 +60,7 @@ __all__ = [
     "Parameters",
     "SCBError",
     "claims",
+    "contrast",
     "dynamics",
     "get_backend",
     "landscape",

@@ -34,6 +34,12 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--full", action="store_true", help="run experiments at full size (SCB_PROFILE=full)")
     verify.set_defaults(run=_verify)
 
+    measure = commands.add_parser("measure", help="verify claims and store what they measured for the pages")
+    measure.add_argument("ids", nargs="*", metavar="ID", help="claims, such as G3; all by default")
+    measure.add_argument("--full", action="store_true", help="at full size (SCB_PROFILE=full)")
+    measure.add_argument("--jobs", type=_positive, default=2, help="claims at a time (%(default)s)")
+    measure.set_defaults(run=_measure)
+
     where = commands.add_parser("where", help="show a claim's page, file, derivations, numerics and tests")
     where.add_argument("ids", nargs="+", metavar="ID", help="claims, such as S3")
     where.set_defaults(run=_where)
@@ -87,6 +93,18 @@ def _verify(arguments: argparse.Namespace) -> int:
     from scbtheory.verification import terminal
 
     return terminal.run(arguments.ids, arguments.json)
+
+
+def _measure(arguments: argparse.Namespace) -> int:
+    if arguments.full:
+        os.environ["SCB_PROFILE"] = "full"  # worker processes inherit it
+    from scbtheory.publishing import source
+    from scbtheory.verification import measurements
+
+    def done(name: str, holds: bool) -> None:
+        print(f"{name} {'measured' if holds else 'FAILS'}", flush=True)
+
+    return int(not measurements.store(source.find_root(), arguments.ids, jobs=arguments.jobs, done=done))
 
 
 def _where(arguments: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from scipy.stats import binom
 import scbtheory as scb
 from scbtheory.claims._noise import K_P_IN_FULL, Sums, Symbols, on_plane, terms
 from scbtheory.derivations import noise, sums
+from scbtheory.verification import quantities as sizes
 from scbtheory.verification import routes
 from scbtheory.verification.claim import Claim, Control, Route
 from scbtheory.verification.instances import floating, gap, relative_gap
@@ -215,6 +216,16 @@ def by_training(statement, settings=TRAINED):
     return found
 
 
+def measured():
+    """How often training found the right sign, beside the corrected probability."""
+    for (T, B, _), (s, right, runs) in zip(TRAINED, trained(), strict=True):
+        _, _, ratio, extra = statement(s)
+        chance = float(ndtr((ratio / (1 + extra)) ** 0.5))
+        yield sizes.frequency(
+            f"right signs, N = 3, T = {T}, B = {B}", right, runs, seeds="the stream of seed 1", stated=f"{chance:.4f}"
+        )
+
+
 # --- controls ------------------------------------------------------------------------------------
 
 
@@ -265,6 +276,7 @@ $$ (eq-kappa)
     chapter="sign_of_the_correlation",
     rests_on=("G6", "R2", "N1"),
     statement=statement,
+    quantities=measured,
     routes=(
         Route(
             "symbolic",

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import sem, t
 
 import scbtheory as scb
+from scbtheory.verification import quantities
 from scbtheory.verification.claim import Claim, Control, Route
 from scbtheory.verification.profiles import sized
 
@@ -76,11 +77,30 @@ def half_step(history) -> int:
 
 
 def three_tokens(statement):
-    return agreement(statement, sized((3, 40, 600, 512), (3, 400, 6000, 2048)))
+    return agreement(statement, sized(THREE, FULL_THREE))
 
 
 def more_tokens(statement):
-    return agreement(statement, sized((4, 32, 600, 512), (16, 100, 1500, 1024)))
+    return agreement(statement, sized(MORE, FULL_MORE))
+
+
+THREE, FULL_THREE = (3, 40, 600, 512), (3, 400, 6000, 2048)
+MORE, FULL_MORE = (4, 32, 600, 512), (16, 100, 1500, 1024)
+
+
+def measured():
+    """Distances 1 - cos of attention and of the value matrix, and ratios of half times, with intervals over tasks."""
+    scale, _, attention, value, ratio = statement()
+    for sizes in (sized(THREE, FULL_THREE), sized(MORE, FULL_MORE)):
+        runs, where = side_by_side(*sizes, scale), f"N = {sizes[0]}, T = {sizes[1]}"
+        agreed = [scb.softmax.agreement(task, a.theta, b.theta) for task, a, b in runs]
+        seeds = "tasks 200 to 207, samples 100 to 107"
+        for name, values, stated in (
+            ("1 - cos of attention", [1 - a.attention for a in agreed], f"at most {1 - attention:.2g}"),
+            ("1 - cos of the value matrix", [1 - a.value for a in agreed], f"at most {1 - value:.2g}"),
+            ("half time, softmax over linear", [half_step(b) / half_step(a) for _, a, b in runs], f"at most {ratio}"),
+        ):
+            yield quantities.mean(f"{where}: {name}", values, seeds=seeds, stated=stated)
 
 
 # --- controls ------------------------------------------------------------------------------------
@@ -120,6 +140,7 @@ $$ (eq-softmax-agreement)
     rests_on=("X4",),
     experiment=True,
     statement=statement,
+    quantities=measured,
     routes=(
         Route("monte carlo", "8 tasks, N = 3, T = 40 (full: 400); upper bounds", three_tokens, limit=1.0),
         Route("monte carlo", "8 tasks, N = 4, T = 32 (full: N = 16, T = 100); upper bounds", more_tokens, limit=1.0),

@@ -125,8 +125,8 @@ def rise(lengths, *, K_P: float, K_Q: float, balanced: bool = False) -> Picture:
         return picture
 
 
-def half_time_errors(lengths, *, K_P: float, K_Q: float) -> Picture:
-    """Draw the error of the half time's two orders against T, measured to 30 digits."""
+def half_time_errors(lengths, *, K_P: float, K_Q: float, mistaken=None) -> Picture:
+    """Draw the error of the half time's two orders against T, measured to 30 digits; a ``mistaken(T)`` beside them."""
     with canvas(size=(6.4, 3.3)) as (picture, ax):
         exact = [dynamics.high_precision_half_time(K_P=K_P, K_Q=K_Q, T=T) for T in lengths]
         for order, colour, marker, power in ((1, BLUE, "o", 1), (2, ORANGE, "s", 2)):
@@ -143,6 +143,9 @@ def half_time_errors(lengths, *, K_P: float, K_Q: float) -> Picture:
                 lw=1,
                 label=rf"$\log T/T{'^2' * (power == 2)}$",
             )
+        if mistaken is not None:
+            wrong = [abs(float(mistaken(T) - e)) for T, e in zip(lengths, exact, strict=True)]
+            ax.loglog(lengths, wrong, "X-", color=RED, ms=6, lw=1, label="the mistake")
         ax.set(xlabel="context length $T$", ylabel=r"error of $t_{1/2}$, in units of $1/\eta$")
         ax.legend(ncols=2)
         return picture

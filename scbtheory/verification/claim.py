@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ __all__ = [
     "ControlReport",
     "Finding",
     "Route",
+    "run",
     "verify",
 ]
 
@@ -109,6 +110,7 @@ class Claim:
     rests_on : ids of the claims that its statement or its derivation uses.
     experiment : whether its routes are statistics of trained models, so that no route can be a proof.
     statement, routes, controls : see the module; at least two routes and two controls.
+    quantities : what ``scbtheory measure`` stores with intervals (see :mod:`scbtheory.verification.measurements`).
     """
 
     id: str
@@ -123,6 +125,7 @@ class Claim:
     controls: tuple[Control, ...]
     rests_on: tuple[str, ...] = ()
     experiment: bool = False
+    quantities: Callable[[], Iterable[Any]] | None = None
 
     def __post_init__(self) -> None:
         if len(self.routes) < 2 or len(self.controls) < 2:
@@ -226,15 +229,15 @@ class ClaimReport:
 def verify(claim: Claim) -> ClaimReport:
     """Run every route of a claim on its statement and on every control."""
     start = time.perf_counter()
-    evidence = tuple(_run(route, claim.statement) for route in claim.routes)
+    evidence = tuple(run(route, claim.statement) for route in claim.routes)
     controls = tuple(
-        ControlReport(control, tuple(_run(route, control.statement) for route in claim.routes))
+        ControlReport(control, tuple(run(route, control.statement) for route in claim.routes))
         for control in claim.controls
     )
     return ClaimReport(claim, evidence, controls, time.perf_counter() - start)
 
 
-def _run(route: Route, statement: Statement) -> Finding:
+def run(route: Route, statement: Statement) -> Finding:
     """Ask a route; one that breaks neither holds a statement nor rejects a control."""
     try:
         return Finding(route, route.measure(statement))

@@ -6,7 +6,7 @@ A page so holds no statement of its own: what it shows is what the routes have c
 from __future__ import annotations
 
 import importlib.util
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from docutils import nodes
@@ -18,6 +18,8 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole, SphinxTranslator
 
 from scbtheory.errors import UnknownClaim
+from scbtheory.publishing.extension.measured import MeasurementsDirective, folded
+from scbtheory.verification import measurements
 from scbtheory.verification.claim import NATURES, Claim
 from scbtheory.verification.registry import Registry
 
@@ -30,6 +32,7 @@ def setup(app: Sphinx) -> None:
     app.add_config_value("scb_claims_package", "scbtheory.claims", "env", [str])
     app.add_node(claim_box, html=(enter_box, leave_box), latex=(nothing, nothing), text=(nothing, nothing))
     app.add_directive("claim", ClaimDirective)
+    app.add_directive("measurements", MeasurementsDirective)
     app.add_role("claim", ClaimRole())
 
 
@@ -61,6 +64,9 @@ class ClaimDirective(SphinxDirective):
         self.parse(claim.assumptions, box, "scb-claim-assumptions", before="Assumes: ")
         self.parse(claim.text, box)
         self.parse(claim.scope, box, "scb-claim-scope")
+        self.env.note_dependency(str(Path(self.env.srcdir) / measurements.FILE))
+        if (measured := folded(Path(self.env.srcdir), claim.id)) is not None:
+            box += measured
         self.register(claim, anchor)
         return [box]
 
