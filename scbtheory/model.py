@@ -15,6 +15,8 @@ from scbtheory.checks import below
 from scbtheory.errors import MixedBackends, ShapeMismatch
 from scbtheory.task import SCB, Batch
 
+__all__ = ["Parameters", "minibatch_gradient", "minibatch_loss", "predict"]
+
 
 @dataclass(frozen=True)
 class Parameters:
@@ -115,26 +117,36 @@ def minibatch_gradient(task: SCB, theta: Parameters, batch: Batch, *, projected:
     :math:`\hat G_{a^{(k)}} = \mu_k^{-1}(I - 11^\top/T)\nabla_{a^{(k)}}`.
     """
     check(task, theta, batch)
-    z = task.backend.kernels.histogram(task.backend, batch.tokens, batch.trigger, theta.A)
-    table, gradient_V = tables(task, theta, z, batch.trigger, batch.output, len(batch), projected=projected)
-    gradient_A = task.backend.kernels.accumulate(task.backend, batch.tokens, batch.trigger, table)
+    gradient_A, gradient_V = contributions(task, theta, batch, len(batch), projected=projected)
     return Parameters(centred(task, gradient_A) if projected else gradient_A, gradient_V)
 
 
-def tables(task, theta, z, trigger, output, size, *, projected):
+def contributions(task, theta, batch, size, *, projected, mu=None):
+    r"""Return what the samples of ``batch`` add to the gradients of one of ``size``, A's before it is centred.
+
+    The one place that turns tokens into gradients. ``theta.A`` may have a row for each position of ``batch.tokens``
+    rather than for each of the task. ``mu``: frequencies (N,) in place of the task's.
+    """
+    z = task.backend.kernels.histogram(task.backend, batch.tokens, batch.trigger, theta.A)
+    table, into_V = tables(task, theta, z, batch.trigger, batch.output, size, projected=projected, mu=mu)
+    return task.backend.kernels.accumulate(task.backend, batch.tokens, batch.trigger, table), into_V
+
+
+def tables(task, theta, z, trigger, output, size, *, projected, mu=None):
     r"""Return what these samples of a batch of ``size`` add to its gradients.
 
     For ``A``, a table (samples, N): what each token of a sample adds to the column of its trigger, before
-    the column is centred. For ``V``, the matrix itself.
+    the column is centred. For ``V``, the matrix itself. Where a frequency in ``mu`` is 0, nothing is added.
     """
-    xp = task.backend.xp
+    xp, mu = task.backend.xp, task.mu if mu is None else mu
     residual = residuals(task, theta, z, output)
     residual *= 1 / size  # in place, as below: these arrays can be as large as the tokens
     table = residual @ theta.V
     if not projected:
         return table, residual.T @ z
-    table /= xp.take(task.mu, xp.astype(trigger, xp.int64))[:, None]
-    return table, residual.T @ (z - task.mu[None, :]) / task.mu[None, :]
+    divisor = xp.where(mu > 0, mu, xp.full_like(mu, np.inf))
+    table /= xp.take(divisor, xp.astype(trigger, xp.int64))[:, None]
+    return table, residual.T @ (z - mu[None, :]) / divisor[None, :]
 
 
 def centred(task, columns):

@@ -11,7 +11,7 @@ from scbtheory.checks import below, count
 from scbtheory.kernels import grouped, packing
 from scbtheory.kernels.compiled import choose
 from scbtheory.kernels.stream import STEP_BITS, Stream
-from scbtheory.model import Parameters, centred, check, tables
+from scbtheory.model import Parameters, centred, check, contributions, tables
 from scbtheory.task import OUTPUTS, POSITIONS, SCB, TRIGGERS
 
 MEMORY = 2**26
@@ -57,13 +57,10 @@ def gradient(
 
 def _plain(task, theta, batch_size, seed, step, first, projected, memory):
     """Yield the gradient of each part of the batch that ``task.sample`` draws."""
-    loops, backend = task.backend.kernels, task.backend
     rows = max(1, memory // task.sample_bytes)
     for done in range(0, batch_size, rows):
         batch = task.sample(min(rows, batch_size - done), seed=seed, step=step, first=first + done)
-        z = loops.histogram(backend, batch.tokens, batch.trigger, theta.A)
-        table, into_V = tables(task, theta, z, batch.trigger, batch.output, batch_size, projected=projected)
-        yield loops.accumulate(backend, batch.tokens, batch.trigger, table), into_V
+        yield contributions(task, theta, batch, batch_size, projected=projected)
         del batch  # before the next part is drawn
 
 

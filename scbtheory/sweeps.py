@@ -16,37 +16,36 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from scbtheory.errors import InvalidArgument
-from scbtheory.model import Parameters
+from scbtheory.checks import count
+from scbtheory.errors import InvalidArgument, nearest
 from scbtheory.task import SCB
 from scbtheory.training import History, train
+
+__all__ = ["Comparison", "Exponent", "Factor", "Run", "at", "compare", "fit_exponent", "paired_factor", "run_all"]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run as plain data that a process can be given; the task and the start are host matrices."""
+    """One run that another process can be given: what :func:`scbtheory.training.train` is called with.
 
-    P: np.ndarray
-    Q: np.ndarray
+    Attributes
+    ----------
+    task, stages, seed : of the run; it trains on the task's own backend and in its precision.
+    options : further arguments of ``train``, such as ``start``, ``max_samples``, ``mu``, ``packed`` and ``record``.
+        Samples are not packed unless asked for: methods with different batches then read the same ones.
+    """
+
+    task: SCB
     stages: tuple
     seed: int
-    max_samples: int | None = None
-    start: tuple[np.ndarray, np.ndarray] | None = None
-    mu: str = "known"
-    record: float = 1.05
+    options: dict[str, Any]
 
     @classmethod
-    def of(cls, task: SCB, stages, seed: int, *, start: Parameters | None = None, **options) -> Run:
-        to = task.backend.to_numpy
-        pair = None if start is None else (to(start.A), to(start.V))
-        return cls(task._host_P, task._host_Q, tuple(stages), seed, start=pair, **options)
+    def of(cls, task: SCB, stages, seed: int, **options) -> Run:
+        return cls(task, tuple(stages), seed, {"packed": False} | options)
 
     def __call__(self) -> History:
-        task = SCB(self.P, self.Q)
-        start = None if self.start is None else Parameters(*self.start)
-        return train(
-            task, self.stages, seed=self.seed, start=start, max_samples=self.max_samples, mu=self.mu, record=self.record
-        )
+        return train(self.task, self.stages, seed=self.seed, **self.options)
 
 
 def run_all(runs: Sequence[Run], *, jobs: int | None = None) -> list[History]:
@@ -54,7 +53,7 @@ def run_all(runs: Sequence[Run], *, jobs: int | None = None) -> list[History]:
 
     The histories do not depend on ``jobs``.
     """
-    jobs = min(jobs or os.cpu_count() or 1, len(runs))
+    jobs = min((os.cpu_count() or 1) if jobs is None else count("jobs", jobs), len(runs))
     if jobs <= 1:
         return [run() for run in runs]
     with ProcessPoolExecutor(jobs) as pool:
@@ -84,13 +83,32 @@ class Exponent(NamedTuple):
 def paired_factor(better, worse, confidence: float = 0.95) -> Factor:
     r"""``worse / better``, seed by seed: Student's interval for the mean of the log-ratio.
 
-    An infinite ``worse`` (a run that diverged) is set to the largest finite one: against the claim.
+    A ``worse`` that is not finite (a run that diverged) is set to the largest finite one: against the claim; where
+    a ``better`` is not finite the factor is 0.
+
+    Parameters
+    ----------
+    better, worse : (seeds,) positive numbers, at least two seeds.
+    confidence : of the interval, in (0, 1).
+
+    Returns
+    -------
+    Factor
+        Ratio of geometric means, and its interval.
+
+    Raises
+    ------
+    InvalidArgument : shapes differ, a number is not above 0, or the confidence is not in (0, 1).
     """
+    confidence = _confidence(confidence)
     better, worse = np.asarray(better, dtype=float), np.asarray(worse, dtype=float)
     if better.shape != worse.shape or better.ndim != 1 or len(better) < 2:
         raise InvalidArgument(
             f"better and worse have shapes {better.shape} and {worse.shape}; expected one number a seed, two or more"
         )
+    for name, values in (("better", better), ("worse", worse)):
+        if np.any(values <= 0):
+            raise InvalidArgument(f"{name} is {values.tolist()}; a factor needs numbers above 0")
     if not np.all(np.isfinite(better)):
         return Factor(0.0, 0.0, 0.0)
     finite = worse[np.isfinite(worse)]
@@ -102,11 +120,35 @@ def paired_factor(better, worse, confidence: float = 0.95) -> Factor:
     return Factor(*(float(np.exp(ratios.mean() + x)) for x in (0.0, -reach, reach)))
 
 
+def _confidence(value) -> float:
+    if not 0 < value < 1:
+        raise InvalidArgument(f"confidence is {value!r}; expected a number between 0 and 1, such as 0.95")
+    return value
+
+
 def fit_exponent(x, y, confidence: float = 0.95) -> Exponent:
-    """Least squares of log y, (len(x), seeds), on log x; Student's interval over all points."""
+    """Fit log y on log x by least squares; Student's interval over all points.
+
+    Parameters
+    ----------
+    x, y : (points,) and (points, seeds), positive and finite; at least two different x.
+    confidence : of the interval, in (0, 1).
+
+    Returns
+    -------
+    Exponent
+        The slope, and its interval.
+
+    Raises
+    ------
+    InvalidArgument : shapes do not fit, a number is not positive and finite, or the confidence is not in (0, 1).
+    """
+    confidence = _confidence(confidence)
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if y.ndim != 2 or len(x) != len(y) or y.size < 3 or len(np.unique(x)) < 2:
         raise InvalidArgument(f"x has shape {x.shape} and y {y.shape}; expected (points,) and (points, seeds)")
+    if not (np.all((x > 0) & np.isfinite(x)) and np.all((y > 0) & np.isfinite(y))):
+        raise InvalidArgument("x or y has an entry that is not positive and finite; logarithms are fitted")
     fit = stats.linregress(np.repeat(np.log(x), y.shape[1]), np.log(y).ravel())
     reach = stats.t.ppf(0.5 + confidence / 2, y.size - 2) * fit.stderr
     return Exponent(float(fit.slope), float(fit.slope - reach), float(fit.slope + reach))
@@ -125,9 +167,10 @@ class Comparison:
     budget: int
 
     def final(self, name: str, column: str = "distance_A", variant: int | None = None) -> np.ndarray:
-        """The column's last value for each seed; infinite for a run that diverged."""
+        """The column's last value for each seed; infinite for a run that diverged or ended without a number."""
         runs = self.histories[name][self.best(name, column) if variant is None else variant]
-        return np.array([np.inf if h.status == "diverged" else getattr(h, column)[-1] for h in runs])
+        last = np.array([np.inf if h.status == "diverged" else getattr(h, column)[-1] for h in runs])
+        return np.where(np.isnan(last), np.inf, last)
 
     def best(self, name: str, column: str = "distance_A") -> int:
         """The variant with the least geometric mean of the column's last values over seeds."""
@@ -144,7 +187,7 @@ class Comparison:
 
         A run holds its last value once it has ended, and counts as infinite once it has diverged.
         """
-        runs = self.histories[name][self.best(name) if variant is None else variant]
+        runs = self.histories[name][self.best(name, column) if variant is None else variant]
         values = np.array([at(h, column, samples) for h in runs])
         return np.quantile(values, quantiles, axis=0, method="nearest")
 
@@ -177,8 +220,11 @@ def compare(
 
     ``methods`` maps a name to its variants, each a sequence of stages; ``starts`` maps names to parameters.
     """
-    if len(seeds) < 2:
-        raise InvalidArgument(f"seeds is {tuple(seeds)}; a comparison needs at least two")
+    if len(set(seeds)) < max(2, len(seeds)):
+        raise InvalidArgument(f"seeds is {tuple(seeds)}; a comparison needs two or more, all different")
+    for name in starts or {}:
+        if name not in methods:
+            raise InvalidArgument(f"starts has {name!r}, which is no method{nearest(name, methods)}")
     variants = {name: [tuple(v) for v in tried] for name, tried in methods.items()}
     runs = [
         Run.of(task, stages, seed, start=(starts or {}).get(name), max_samples=max_samples)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from scbtheory.backend import Backend, get_backend
+from scbtheory.backend import NAMES, Backend, get_backend
 from scbtheory.checks import below, count
 from scbtheory.errors import (
     InvalidArgument,
@@ -175,25 +175,77 @@ class SCB:
         ------
         InvalidArgument : a number is out of range, or the tokens do not fit the available memory.
         """
-        B, T, xp = count("batch_size", batch_size), self.context_length, self.backend.xp
-        seed, step = below("seed", seed, 2**64), below("step", step, 2 ** (64 - STEP_BITS))
+        B, T = count("batch_size", batch_size), self.context_length
+        seed, step, first = self._place(B, seed, step, first)
         _check_memory(self, B)
-        first = below("first", first, 2**STEP_BITS // T - B + 1)  # a step owns 2**STEP_BITS tokens
-        dtype, cdf = self.token_dtype, self._trigger_cdf
+        stream = Stream.of(seed, step, TOKENS)
         tokens = self.backend.kernels.draw(
-            self.backend, Stream.of(seed, step, TOKENS), (B, T), cdf, dtype, first=first * T
+            self.backend, stream, (B, T), self._trigger_cdf, self.token_dtype, first=first * T
         )
-        index = np.arange(first, first + B, dtype=np.uint64)
+        trigger, position = self._latent(B, seed, step, first)
+        row = self.backend.xp.arange(B, dtype=self.backend.xp.int64, device=self.backend.device)
+        copied = self.backend.xp.take(self.backend.xp.reshape(tokens, (-1,)), row * T + position)
+        return self._batch(tokens, trigger, position, copied, seed, step, first)
 
-        def pick(purpose, tables, which):
-            """Invert the distribution function ``tables[which[b]]`` at a uniform number of its own."""
-            return choose(Stream.of(seed, step, purpose), index, tables, which)
+    def sample_at(self, positions, batch_size: int, *, seed: int, step: int = 0, first: int = 0) -> Batch:
+        """Draw the samples of :meth:`sample`, but of their tokens only those at some positions of each trigger.
 
-        trigger = pick(TRIGGERS, cdf[None, :], np.zeros(B, dtype=np.int64))
-        position = self.backend.asarray(pick(POSITIONS, self._position_cdfs, trigger), xp.int64)
-        row = xp.arange(B, dtype=xp.int64, device=self.backend.device)
-        copied = self.backend.to_numpy(xp.take(xp.reshape(tokens, (-1,)), row * T + position))
-        output = pick(OUTPUTS, self._output_cdfs, copied.astype(np.int64))
+        The cost does not depend on T: a token is computed from its number alone.
+
+        Parameters
+        ----------
+        positions : (m, N) integers from 0 to T - 1, on the host; of a sample with trigger k, column k is seen.
+        batch_size, seed, step, first : as in :meth:`sample`.
+
+        Returns
+        -------
+        Batch
+            ``tokens`` has shape (B, m); all else is that of :meth:`sample`.
+
+        Raises
+        ------
+        InvalidArgument : a number is out of range, or there is no position.
+        """
+        B, T, N, xp = count("batch_size", batch_size), self.context_length, self.vocab_size, self.backend.xp
+        seed, step, first = self._place(B, seed, step, first)
+        places = np.asarray(positions)
+        if places.ndim != 2 or places.shape[1] != N or places.shape[0] == 0 or places.dtype.kind not in "iu":
+            raise InvalidArgument(
+                f"positions has shape {places.shape} and type {places.dtype}; expected integers, (m, {N}) with m > 0"
+            )
+        if places.min() < 0 or places.max() >= T:
+            raise InvalidArgument(f"positions are from {places.min()} to {places.max()}; expected 0 to {T - 1}")
+        trigger, position = self._latent(B, seed, step, first)
+        start = (first + np.arange(B)) * T
+        seen = np.column_stack([places.T[trigger] + start[:, None], self.backend.to_numpy(position) + start])
+        drawn = self.backend.kernels.draw_at(
+            self.backend, Stream.of(seed, step, TOKENS), self.backend.asarray(seen.astype(np.uint64), xp.uint64),
+            self._trigger_cdf, self.token_dtype,
+        )  # fmt: skip
+        return self._batch(drawn[:, :-1], trigger, position, drawn[:, -1], seed, step, first)
+
+    def _place(self, batch_size, seed, step, first):
+        """Refuse what is no place in a stream of samples."""
+        return (
+            below("seed", seed, 2**64),
+            below("step", step, 2 ** (64 - STEP_BITS)),
+            below("first", first, 2**STEP_BITS // self.context_length - batch_size + 1),  # a step owns 2**STEP_BITS
+        )
+
+    def _latent(self, batch_size, seed, step, first):
+        """The triggers, on the host, and the copied positions of some samples."""
+        index = np.arange(first, first + batch_size, dtype=np.uint64)
+        zeros = np.zeros(batch_size, dtype=np.int64)
+        trigger = choose(Stream.of(seed, step, TRIGGERS), index, self._trigger_cdf[None, :], zeros)
+        position = choose(Stream.of(seed, step, POSITIONS), index, self._position_cdfs, trigger)
+        return trigger, self.backend.asarray(position, self.backend.xp.int64)
+
+    def _batch(self, tokens, trigger, position, copied, seed, step, first) -> Batch:
+        """The samples with these tokens; their outputs follow from the copied ones."""
+        index = np.arange(first, first + len(trigger), dtype=np.uint64)
+        copied = self.backend.to_numpy(copied).astype(np.int64)
+        output = choose(Stream.of(seed, step, OUTPUTS), index, self._output_cdfs, copied)
+        dtype = self.token_dtype
         return Batch(tokens, self.backend.asarray(trigger, dtype), self.backend.asarray(output, dtype), position)
 
     @cached_property
@@ -213,11 +265,22 @@ class SCB:
     def _output_cdfs(self):
         return np.stack([distribution_function(column) for column in self._host_P.T])
 
+    def __reduce__(self):
+        dtype = str(self.backend.dtype).rpartition(".")[2].rstrip("'>")
+        if self.backend.name not in NAMES:
+            raise TypeError(f"a task on backend {self.backend.name!r} cannot be copied; known are {', '.join(NAMES)}")
+        return _again, (self._host_P, self._host_Q, self.backend.name, dtype)
+
     def __repr__(self) -> str:
         return (
             f"SCB(vocab_size={self.vocab_size}, context_length={self.context_length}, sparsity={self.sparsity}, "
             f"K_P={self.K_P:.4g}, K_Q={self.K_Q:.4g}, backend={self.backend.name!r})"
         )
+
+
+def _again(P, Q, backend, dtype) -> SCB:
+    """Make a task that was pickled or copied."""
+    return SCB(P, Q, backend=backend, dtype=dtype)
 
 
 def _matrix(name, values) -> np.ndarray:

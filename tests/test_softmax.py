@@ -112,7 +112,7 @@ def test_a_training_step_is_the_stated_one():
     task = scb.SCB.random(3, 40, 2, seed=0)
     theta = scb.dynamics.lift(task, 0.5, 0.4)
     stage = softmax.SoftmaxDescent(64, step_size=0.2, eta_V=2.0, eta_A=3.0, max_steps=1)
-    found = scb.training.train(task, (stage,), seed=5, start=theta).theta
+    found = scb.training.train(task, (stage,), seed=5, start=theta, packed=False).theta
     g = scb.model.minibatch_gradient(task, theta, task.sample(64, seed=5), projected=True)
     into = theta.A * (g.A - (theta.A * g.A).sum(axis=0)) / theta.A.max(axis=0) ** 2
     logits = np.log(theta.A) - 0.6 * into

@@ -110,5 +110,66 @@ def test_exponents_of_power_laws():
 
 
 def test_a_comparison_needs_two_seeds(task):
-    with pytest.raises(InvalidArgument, match="at least two"):
-        sweeps.compare(task, {"sgd": [training.sgd(0.1)]}, seeds=[0], max_samples=100)
+    for seeds in ([0], [1, 1], [0, 1, 0]):
+        with pytest.raises(InvalidArgument, match="two or more, all different"):
+            sweeps.compare(task, {"sgd": [training.sgd(0.1)]}, seeds=seeds, max_samples=100)
+
+
+def test_a_start_of_no_method_is_refused(task):
+    starts = {"sdg": scb.Parameters.initial(task)}
+    with pytest.raises(InvalidArgument, match="'sdg', which is no method; did you mean 'sgd'"):
+        sweeps.compare(task, {"sgd": [training.sgd(0.1)]}, seeds=(0, 1), max_samples=100, starts=starts)
+
+
+def test_a_run_keeps_the_tasks_precision_and_its_options():
+    task = scb.SCB.random(3, 40, 2, seed=0, dtype="float32")
+    start = scb.dynamics.lift(task, 0.1, 0.2)
+    runs = [
+        sweeps.Run.of(task, training.sgd(0.01, batch_size=16), 0, start=start, packed=p, max_samples=64)
+        for p in (True, False)
+    ]
+    packed, plain = sweeps.run_all(runs, jobs=2)
+    assert packed.theta.A.dtype == plain.theta.A.dtype == np.float32
+    assert (packed.description["packed"], plain.description["packed"]) == (True, False)
+    assert not np.array_equal(packed.theta.A, plain.theta.A)
+
+
+def test_the_best_is_chosen_by_the_column_that_is_asked_for():
+    good_A, good_V = history([1, 2], [1.0, 0.1]), history([1, 2], [1.0, 0.2])
+    for h, (A, V) in ((good_A, (0.1, 0.9)), (good_V, (0.2, 0.3))):
+        h.rows[-1] = (*h.rows[-1][:6], A, V, 1.0)
+    found = sweeps.Comparison({"m": [[good_A] * 2, [good_V] * 2]}, {"m": [(), ()]}, (0, 1), 2)
+    assert (found.best("m"), found.best("m", "distance_V")) == (0, 1)
+    assert found.band("m", "distance_V", [2], (0.5,))[0, 0] == 0.3
+    assert found.band("m", "distance_A", [2], (0.5,))[0, 0] == 0.1
+
+
+def test_a_run_without_a_number_is_never_the_best():
+    lost, fine = history([1], [np.nan]), history([1], [5.0])
+    found = sweeps.Comparison({"m": [[lost] * 2, [fine] * 2]}, {"m": [(), ()]}, (0, 1), 1)
+    assert found.best("m") == 1
+    assert np.all(np.isinf(found.final("m", variant=0)))
+
+
+@pytest.mark.parametrize("confidence", [95, -0.5, 0.0, 1.0, np.nan])
+def test_a_confidence_is_between_0_and_1(confidence):
+    with pytest.raises(InvalidArgument, match="confidence is"):
+        sweeps.paired_factor([1.0, 2.0], [2.0, 3.0], confidence)
+    with pytest.raises(InvalidArgument, match="confidence is"):
+        sweeps.fit_exponent([1, 2], [[1.0, 2.0], [2.0, 3.0]], confidence)
+
+
+@pytest.mark.parametrize(("better", "worse"), [([0.0, 1.0], [1.0, 1.0]), ([1.0, 1.0], [-1.0, 1.0])])
+def test_a_factor_needs_positive_numbers(better, worse):
+    with pytest.raises(InvalidArgument, match="numbers above 0"):
+        sweeps.paired_factor(better, worse)
+
+
+def test_a_factor_counts_what_is_no_number_against_the_claim():
+    assert sweeps.paired_factor([np.nan, 1.0], [5.0, 5.0]) == (0, 0, 0)
+    assert sweeps.paired_factor([1.0, 1.0], [np.nan, 5.0]) == sweeps.paired_factor([1.0, 1.0], [5.0, 5.0])
+
+
+def test_jobs_are_counted(task):
+    with pytest.raises(InvalidArgument, match="jobs"):
+        sweeps.run_all([sweeps.Run.of(task, training.sgd(0.1), 0, max_samples=1)], jobs=0)

@@ -1,9 +1,11 @@
 """The token loops that decide the speed: one file a backend, one contract.
 
-Every module here offers the same three functions and is tested against ``reference``:
+Every module here offers the same four functions and is tested against ``reference``:
 
 ``draw(backend, stream, shape, cdf, dtype, first=0)``
     i.i.d. tokens ``first``, ``first + 1``, … of a stream; the same on every backend, bit for bit.
+``draw_at(backend, stream, index, cdf, dtype)``
+    of the same tokens those with the numbers ``index`` (uint64, any shape).
 ``histogram(backend, tokens, trigger, weights, n_codes=N)``
     ``z[b, c] = sum_t weights[t, trigger[b]] * 1{tokens[b, t] = c}``, shape (B, n_codes).
 ``accumulate(backend, tokens, trigger, table, n_triggers=N)``
@@ -15,7 +17,7 @@ On the CPU ``grouped`` runs all three in one go, on as many packed samples as fi
 
 from importlib import import_module
 
-MODULES = {"numpy": "compiled", "cupy": "cuda"}  # any other array library runs the reference
+MODULES = {"numpy": "host", "cupy": "cuda"}  # any other array library runs the reference
 
 
 def loops_for(name):

@@ -40,6 +40,37 @@ def draw(backend, stream: Stream, shape, cdf, dtype, first=0):
     return tokens
 
 
+def draw_at(backend, stream: Stream, index, cdf, dtype):
+    """Draw the tokens with numbers ``index``: those of :func:`scbtheory.kernels.reference.draw_at`."""
+    tokens = np.empty(index.shape, dtype=dtype)
+    _draw_at(token_source(stream, cdf), np.ascontiguousarray(index).reshape(-1), tokens.reshape(-1))
+    return tokens
+
+
+@loop
+def _draw_at(source, index, tokens):
+    for i in range(index.size):
+        tokens[i] = token(source, index[i])
+
+
+@loop
+def token(source, index):
+    """One token of a stream, by its number."""
+    origin, refinement, cells, shift, boundaries = source
+    word = _mix(origin + (np.uint64(index) >> np.uint64(2)) * np.uint64(GOLDEN))
+    code = word >> np.uint64(16) * (np.uint64(index) & np.uint64(3)) & np.uint64(0xFFFF)
+    found = np.int64(cells[code >> shift])
+    return found if found >= 0 else _refined(~found, code, uniform(refinement, index), boundaries)
+
+
+@loop
+def _refined(token, code, rest, boundaries):
+    """The token of a cell with a boundary inside, by 53 further bits; ``token`` is that of the cell's left end."""
+    while token < boundaries.size and boundaries[token] - np.float64(code) <= rest:
+        token += 1
+    return token
+
+
 def token_source(stream: Stream, cdf):
     """Return what the loops draw tokens from: where two streams start, the cells and the boundaries of a law."""
     boundaries = 65536.0 * np.asarray(cdf, dtype=np.float64)[:-1]
@@ -174,10 +205,7 @@ def _draw_carefully(source, tokens, first, index):
         code = word >> np.uint64(16 * (i % 4)) & np.uint64(0xFFFF)
         token = np.int64(cells[code >> shift])
         if token < 0:
-            token = ~token
-            rest = uniform(refinement, i)
-            while token < boundaries.size and boundaries[token] - np.float64(code) <= rest:
-                token += 1
+            token = _refined(~token, code, uniform(refinement, i), boundaries)
         tokens[i - first] = token
 
 

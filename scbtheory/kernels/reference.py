@@ -6,31 +6,35 @@ temporary.
 
 from __future__ import annotations
 
+import math
+
 from scbtheory.kernels.stream import Stream, uniforms, words
 
 
 def draw(backend, stream: Stream, shape, cdf, dtype, first=0):
-    """Draw i.i.d. tokens with cumulative probabilities ``cdf`` (host floats, length N, last one 1).
+    """Draw the tokens ``first``, ``first + 1``, … of a stream, as :func:`draw_at` does."""
+    size = math.prod(shape)
+    index = backend.xp.arange(first, first + size, dtype=backend.xp.uint64, device=backend.device)
+    return backend.xp.reshape(draw_at(backend, stream, index, cdf, dtype), tuple(shape))
 
-    ``first`` is the index of the first of them, for a part of a larger draw.
+
+def draw_at(backend, stream: Stream, index, cdf, dtype):
+    """Draw i.i.d. tokens, those with numbers ``index`` (uint64, any shape), by ``cdf`` (host floats, last one 1).
+
     Token ``i`` owns 16 bits ``c`` of word ``i // 4``; a second stream supplies 53 more bits ``r``.
     It is the number of boundaries ``n < N - 1`` with ``2**16 cdf[n] <= c + r``, compared as
     ``2**16 cdf[n] - c <= r``: both sides are exact, so a probability is wrong by at most 2**-69
     plus the rounding of ``cdf`` itself.
     """
     xp, device = backend.xp, backend.device
-    size = 1
-    for extent in shape:
-        size *= extent
-    index = xp.arange(first, first + size, dtype=xp.uint64, device=device)
     word = words(xp, device, stream, index // _uint(xp, device, 4))
     lane = index % _uint(xp, device, 4) * _uint(xp, device, 16)
     code = xp.astype(word >> lane & _uint(xp, device, 0xFFFF), xp.float64)
     rest = uniforms(xp, device, stream.refinement, index)
-    token = xp.zeros((size,), dtype=xp.int64, device=device)
+    token = xp.zeros(index.shape, dtype=xp.int64, device=device)
     for boundary in cdf[:-1]:
         token = token + xp.astype(65536.0 * float(boundary) - code <= rest, xp.int64)
-    return xp.reshape(xp.astype(token, dtype), tuple(shape))
+    return xp.astype(token, dtype)
 
 
 def histogram(backend, tokens, trigger, weights, n_codes=None):

@@ -14,7 +14,7 @@ from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters
 
 COLUMNS = ("samples", "step", "stage", "alpha", "beta", "off_plane", "distance_A", "distance_V", "loss")
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)

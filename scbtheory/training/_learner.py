@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from scbtheory import streaming
 from scbtheory.kernels.stream import STEP_BITS
-from scbtheory.model import Parameters, residuals
+from scbtheory.model import Parameters, centred, contributions
 from scbtheory.task import SCB, Batch
 
 MEMORY = 2**26  # bytes of tokens that are held at once
@@ -52,16 +54,6 @@ class Learner:
         """``(T, N)``."""
         return self.task.context_length, self.task.vocab_size
 
-    def _forward(self, batch, projected: bool) -> Parameters:
-        """Return the sums over one part of a batch; V's with :math:`z - \\mu` for z if ``projected`` (G6)."""
-        backend, theta = self.task.backend, self.theta
-        z = backend.kernels.histogram(backend, batch.tokens, batch.trigger, theta.A)
-        residual = residuals(self.task, theta, z, batch.output)
-        into_A = backend.kernels.accumulate(backend, batch.tokens, batch.trigger, residual @ theta.V)
-        if projected:
-            return Parameters(into_A, residual.T @ (z - self.mu[None, :]))
-        return Parameters(into_A, residual.T @ z)
-
     def gradient(self, batch_size: int, *, projected: bool) -> Parameters:
         r"""Use the next ``batch_size`` samples of the stream: the plain minibatch gradient, or G6's estimator.
 
@@ -78,13 +70,54 @@ class Learner:
         for batch in self._draw(batch_size):
             if self.counts is not None:
                 self._observe(batch)
-            part = self._forward(batch, projected)
+            part = Parameters(*contributions(self.task, self.theta, batch, batch_size, projected=projected, mu=self.mu))
             total = part if total is None else total + part
-        mean = total * (1 / batch_size)
-        if not projected:
-            return mean
-        centred = mean.A - self.xp.mean(mean.A, axis=0, keepdims=True)
-        return Parameters(centred / self.mu[None, :], mean.V / self.mu[None, :])
+        return Parameters(centred(self.task, total.A) if projected else total.A, total.V)
+
+    def gradient_at(self, positions, theta: Parameters, batch_size: int) -> Parameters:
+        r"""Use the next ``batch_size`` samples: G6's estimator where attention is on some positions alone.
+
+        Only the tokens there are drawn, unless they are all or the frequencies are counted from all.
+
+        Parameters
+        ----------
+        positions : (m, N) on the host; column k lists the positions of trigger k.
+        theta : ``A`` (m, N) at these positions, ``V`` (N, N).
+        batch_size : how many samples.
+
+        Returns
+        -------
+        Parameters
+            ``A`` (m, N), not yet centred, and ``V``.
+        """
+        if self.counts is None and len(positions) < self.task.context_length:
+            step, first = self._place(batch_size)
+            self.samples += batch_size
+            parts = [self.task.sample_at(positions, batch_size, seed=self.seed, step=step, first=first)]
+        else:
+            parts = self._draw(batch_size)
+        total = None
+        for batch in parts:
+            if batch.tokens.shape[1] != len(positions) or self.counts is not None:
+                batch = self._seen(batch, positions)
+            part = Parameters(*contributions(self.task, theta, batch, batch_size, projected=True, mu=self.mu))
+            total = part if total is None else total + part
+        return total
+
+    def _seen(self, batch, positions) -> Batch:
+        """A batch with the tokens at some positions alone, once all of them were counted."""
+        if self.counts is not None:
+            self._observe(batch)
+        host = self.task.backend.to_numpy
+        trigger = host(batch.trigger).astype(np.int64)
+        tokens = np.take_along_axis(host(batch.tokens), positions.T[trigger], axis=1)
+        tokens = self.task.backend.asarray(tokens, batch.tokens.dtype)
+        return Batch(tokens, batch.trigger, batch.output, batch.position)
+
+    def steps_at_once(self, batch_size: int, at_most: int) -> int:
+        """How many of the next ``at_most`` steps of a compiled loop the stream holds in one piece."""
+        offset = self._place(batch_size)[1]
+        return max(1, min(at_most, (self._capacity - offset) // batch_size))
 
     def _draw(self, batch_size):
         """Yield the next samples in parts that fit the memory; a step of the stream holds 2**40 tokens."""

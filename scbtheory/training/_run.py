@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +18,7 @@ from scbtheory.model import Parameters, check
 from scbtheory.task import SCB
 from scbtheory.training._history import Boundary, Divergence, History
 from scbtheory.training._learner import Learner
-
-BOUND = 1e4  # ‖A‖²_μ + ‖V‖²_μ beyond which a run has diverged; at the truth it is below 2
+from scbtheory.training._stages import BOUND
 
 
 def train(
@@ -29,7 +29,7 @@ def train(
     start: Parameters | None = None,
     max_samples: int | None = None,
     mu: str = "known",
-    packed: bool = False,
+    packed: bool | None = None,
     record: float = 1.05,
     checkpoint=None,
     progress: bool = False,
@@ -44,7 +44,8 @@ def train(
     max_samples : pause before the step that would use more.
     mu : ``"known"``, or ``"estimated"`` from the tokens of the same samples.
     packed : draw several tokens at a time where a byte holds them, several times faster for few tokens. The samples
-        have the same law, but are others, and methods share them only while their batches have equal sizes.
+        have the same law, but are others, and methods share them only while their batches have equal sizes. By
+        default wherever :math:`\mu` is known; the history's description says which.
     record : a row is recorded whenever samples have grown by this factor, and at every boundary.
     checkpoint : a file to save to at each recorded row and to resume from if it exists. A resumed run ends with
         the very bits of one that was never interrupted.
@@ -57,6 +58,7 @@ def train(
     stages = tuple(stages)
     if mu not in ("known", "estimated"):
         raise InvalidArgument(f"mu is {mu!r}; expected 'known' or 'estimated'")
+    packed = mu == "known" if packed is None else bool(packed)
     if packed and mu != "known":
         raise InvalidArgument(f"mu is {mu!r} and packed is True; packed samples are not counted: mu must be 'known'")
     if not record > 1:
@@ -68,7 +70,7 @@ def train(
     start = start or Parameters.initial(task)
     check(task, start)
     description = {
-        "task": _fingerprint(task, start), "seed": below("seed", seed, 2**64), "mu": mu, "packed": bool(packed),
+        "task": _fingerprint(task, start), "seed": below("seed", seed, 2**64), "mu": mu, "packed": packed,
         "record": record,
         "dtype": str(task.backend.dtype).rpartition(".")[2].rstrip("'>"), "stages": [_describe(s) for s in stages],
     }  # fmt: skip
@@ -76,7 +78,7 @@ def train(
         history = History.load(checkpoint)
         learner = _restore(task, history, description)
     else:
-        learner = Learner(task, seed, start, task.mu, packed=bool(packed))
+        learner = Learner(task, seed, start, task.mu, packed=packed)
         if mu == "estimated":
             xp, N = task.backend.xp, task.vocab_size
             learner.counts = xp.zeros((N,), dtype=xp.int64, device=task.backend.device)
@@ -98,30 +100,29 @@ def _loop(stages, learner, history, max_samples, record, checkpoint, show):
     if not history.rows:
         _row(history, learner)
     while at["stage"] < len(stages):
-        stage = stages[at["stage"]]
+        here = at["stage"]
+        stage = stages[here]
         if max_samples is not None and learner.samples + getattr(stage, "batch_size", 0) > max_samples:
             break
         if not at["begun"]:
             stage.begin(learner)
             at["begun"] = 1
-        before = learner.theta
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            stage.step(learner)
-            size = _size(learner)
-        at["steps"], at["step"] = at["steps"] + 1, at["step"] + 1
+        with np.errstate(all="ignore"):  # whatever the caller's: a run that leaves every bound says so itself
+            done, size = stage.advance(learner, _until_due(stage, learner, at, max_samples))
+        at["steps"], at["step"] = at["steps"] + done, at["step"] + done
         if not size <= BOUND:  # also when it is not a number
             size = size if size == size else np.inf
             history.divergence = Divergence(stage.name, learner.samples, at["step"], size)
-            history.status, learner.theta = "diverged", before
+            history.status = "diverged"
             break
         reason = stage.verdict(learner, at["steps"])
         if reason is not None:
             stage.end(learner)
             history.boundaries.append(Boundary(stage.name, learner.samples, at["step"], reason))
-            at.update(stage=at["stage"] + 1, steps=0, begun=0)
+            at.update(stage=here + 1, steps=0, begun=0)
         if reason is not None or learner.samples >= at["next"]:
             at["next"] = record * learner.samples
-            _row(history, learner, stages.index(stage))
+            _row(history, learner, here)
             if checkpoint is not None:
                 _keep(history, learner)
                 history.save(checkpoint)
@@ -137,6 +138,16 @@ def _loop(stages, learner, history, max_samples, record, checkpoint, show):
         history.save(checkpoint)
 
 
+def _until_due(stage, learner, at, max_samples) -> int:
+    """How many steps of a stage lie before its next verdict, the next record and the end of the samples."""
+    count, size = stage.ahead(learner, at["steps"]), getattr(stage, "batch_size", 0)
+    if count > 1:
+        count = min(count, max(1, math.ceil((at["next"] - learner.samples) / size)))
+        if max_samples is not None:
+            count = min(count, (max_samples - learner.samples) // size)
+    return count
+
+
 def _row(history, learner, stage=0):
     """Record where the learner is: the only place that looks at the truth."""
     task, theta = learner.task, learner.theta
@@ -145,12 +156,6 @@ def _row(history, learner, stage=0):
     distances = task.inner(away.A, away.A), task.inner(away.V, away.V)
     loss = population.loss(task, theta)
     history.rows.append((learner.samples, history.state["step"], stage, *place, *distances, loss))
-
-
-def _size(learner) -> float:
-    return sum(
-        float(learner.xp.sum(learner.xp.sum(x * x, axis=0) * learner.mu)) for x in (learner.theta.A, learner.theta.V)
-    )
 
 
 def _keep(history, learner):

@@ -1,7 +1,8 @@
 r"""The algorithm's stages; each ends by a rule that reads nothing but the learner's own parameters and samples.
 
 A stage is a frozen set of numbers with four methods: ``begin(learner)``, ``step(learner)``,
-``verdict(learner, steps)`` (why it ends now, or ``None``) and ``end(learner)``.
+``verdict(learner, steps)`` (why it ends now, or ``None``) and ``end(learner)``. One that can take many steps at a time
+has ``advance`` for ``step`` and says by ``ahead`` how many.
 """
 
 from __future__ import annotations
@@ -9,10 +10,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters
+from scbtheory.task import OUTPUTS, POSITIONS, TOKENS, TRIGGERS
 from scbtheory.training._learner import deviation, noise_level, soft_threshold
 
+BOUND = 1e4  # ‖A‖²_μ + ‖V‖²_μ beyond which a run has diverged; at the truth it is below 2
+PURPOSES = TOKENS, TRIGGERS, POSITIONS, OUTPUTS
 RELATIVE = 0.1  # a support entry is at least this part of its column's largest deviation
 
 
@@ -27,6 +33,22 @@ class Stage:
     def end(self, learner):
         """Leave the parameters as the next stage expects them."""
         learner.memory.clear()
+
+    def ahead(self, learner, steps):
+        """How many steps may be taken before the verdict has to be asked again."""
+        return 1
+
+    def advance(self, learner, count):
+        r"""Take up to ``count`` steps; return how many, and :math:`\|A\|_\mu^2 + \|V\|_\mu^2` after the last one.
+
+        A step that leaves every bound is undone, and the last one.
+        """
+        before = learner.theta
+        self.step(learner)
+        size = squared_size(learner, learner.theta)
+        if not size <= BOUND:  # also when it is not a number
+            learner.theta = before
+        return 1, size
 
     def check(self):
         """Refuse numbers that no run can use."""
@@ -176,54 +198,113 @@ class Refit(Stage):
     name: str = "refit"
 
     def begin(self, learner):
-        xp, A = learner.xp, learner.theta.A
-        learner.memory["on"] = xp.astype(A != 0, A.dtype)
-        learner.memory["iterate_A"], learner.memory["iterate_V"] = A, learner.theta.V
-        for third in ("first", "second", "last"):
-            learner.memory[f"{third}_A"] = xp.zeros_like(A)
-            learner.memory[f"{third}_V"] = xp.zeros_like(learner.theta.V)
-        learner.memory["length"], learner.memory["filled"] = max(1, self.max_steps // 3), 0
+        xp, backend, m = learner.xp, learner.task.backend, learner.memory
+        A = backend.to_numpy(learner.theta.A)
+        on = A != 0
+        if not on.any(axis=0).all():
+            k = int(np.argmin(on.any(axis=0)))
+            raise InvalidArgument(f"A[:, {k}] is 0 everywhere; refitting needs a support in every column")
+        positions = np.argsort(~on, axis=0, kind="stable")[: on.sum(axis=0).max()]
+        m["positions"] = backend.asarray(positions, xp.int64)
+        m["on"] = backend.asarray(np.take_along_axis(on, positions, axis=0))
+        m["iterate_A"] = backend.asarray(np.take_along_axis(A, positions, axis=0)) * m["on"]
+        m["iterate_V"] = learner.theta.V
+        m["sums_A"] = xp.zeros((3, *positions.shape), dtype=backend.dtype, device=backend.device)
+        m["sums_V"] = xp.zeros((3, *learner.theta.V.shape), dtype=backend.dtype, device=backend.device)
+        m["length"], m["filled"] = max(1, self.max_steps // 3), 0
         if self.tolerance > 0:
-            learner.memory["length"] = min(learner.memory["length"], 20)
+            m["length"] = min(m["length"], 20)
 
     def step(self, learner):
-        xp, m = learner.xp, learner.memory
-        learner.theta = Parameters(m["iterate_A"], m["iterate_V"])
-        gradient = learner.gradient(self.batch_size, projected=True)
-        here, on = learner.theta, m["on"]
-        mean = xp.sum(on * gradient.A, axis=0, keepdims=True) / xp.sum(on, axis=0, keepdims=True)
-        m["iterate_A"] = here.A - (self.step_size * self.eta_A) * on * (gradient.A - mean)
-        m["iterate_V"] = here.V - (self.step_size * self.eta_V) * gradient.V
+        self.advance(learner, 1)
+
+    def ahead(self, learner, steps):
+        m = learner.memory
+        until = 3 * m["length"] - m["filled"] or 3 * m["length"]  # when full, the thirds are doubled first
+        return min(until, self.max_steps - steps)
+
+    def advance(self, learner, count):
+        m = learner.memory
         if m["filled"] == 3 * m["length"]:
-            self._lengthen(m)
-        third = ("first", "second", "last")[m["filled"] // m["length"]]
+            self._lengthen(learner.xp, m)
+        compiled = getattr(learner.task.backend.kernels, "descend", None)
+        fast = compiled is not None and learner.counts is None and len(m["positions"]) < learner.task.context_length
+        done, size = self._compiled(learner, compiled, count) if fast else self._one(learner)
+        m["filled"] += done
+        learner.theta = self.average(learner)
+        return done, size
+
+    def _compiled(self, learner, descend, count):
+        """Up to ``count`` steps in one call; it changes the arrays that it is given."""
+        m, count = learner.memory, learner.steps_at_once(self.batch_size, count)
+        place = learner.seed, *learner._place(self.batch_size)
+        A, V = (np.array(m[f"iterate_{name}"].T, order="C") for name in "AV")
+        sums = [np.array(np.swapaxes(m[f"sums_{name}"], 1, 2), order="C") for name in "AV"]
+        speeds = self.step_size * self.eta_A, self.step_size * self.eta_V
+        positions, on = (np.ascontiguousarray(m[name].T) for name in ("positions", "on"))
+        done, size = descend(
+            learner.task, PURPOSES, place, self.batch_size, count, positions, on, (A, V), speeds, sums,
+            m["filled"], m["length"], BOUND,
+        )  # fmt: skip
+        learner.samples += done * self.batch_size
+        m["iterate_A"], m["iterate_V"] = A.T, V.T
+        m["sums_A"], m["sums_V"] = (np.swapaxes(x, 1, 2) for x in sums)
+        return done, size
+
+    def _one(self, learner):
+        """One step in array-API operations: those of the compiled loop, to rounding."""
+        xp, m = learner.xp, learner.memory
+        here, on = Parameters(m["iterate_A"], m["iterate_V"]), m["on"]
+        gradient = learner.gradient_at(learner.task.backend.to_numpy(m["positions"]), here, self.batch_size)
+        mean = xp.sum(on * gradient.A, axis=0, keepdims=True) / xp.sum(on, axis=0, keepdims=True)
+        moved = Parameters(
+            here.A - (self.step_size * self.eta_A) * on * (gradient.A - mean),
+            here.V - (self.step_size * self.eta_V) * gradient.V,
+        )
+        size = squared_size(learner, moved)
+        if not size <= BOUND:
+            return 1, size
+        third = m["filled"] // m["length"]
         for name in "AV":
-            m[f"{third}_{name}"] = m[f"{third}_{name}"] + m[f"iterate_{name}"] / m["length"]
-        m["filled"] += 1
-        learner.theta = self.average(m)
+            m[f"iterate_{name}"] = getattr(moved, name)
+            sums = m[f"sums_{name}"]
+            added = [sums[i, ...] + (m[f"iterate_{name}"] / m["length"] if i == third else 0.0) for i in range(3)]
+            m[f"sums_{name}"] = xp.stack(added)
+        return 1, size
 
     @staticmethod
-    def _lengthen(m):
+    def _lengthen(xp, m):
         """Double the thirds: the first two become the first, the last becomes the first half of the second."""
         for name in "AV":
-            m[f"first_{name}"] = (m[f"first_{name}"] + m[f"second_{name}"]) / 2
-            m[f"second_{name}"], m[f"last_{name}"] = m[f"last_{name}"] / 2, 0 * m[f"last_{name}"]
+            first, second, last = (m[f"sums_{name}"][i, ...] for i in range(3))
+            m[f"sums_{name}"] = xp.stack([(first + second) / 2, last / 2, 0 * last])
         m["length"] *= 2
 
     @staticmethod
-    def average(m) -> Parameters:
-        """The average of the last two thirds' iterates so far; the iterate itself during the first."""
+    def average(learner) -> Parameters:
+        """The average of the last two thirds' iterates so far, at all T positions; the iterate during the first."""
+        m, backend = learner.memory, learner.task.backend
         length, after = m["length"], m["filled"] - m["length"]
         if after <= 0:
-            return Parameters(m["iterate_A"], m["iterate_V"])
-        share = length / after
-        return Parameters(*((m[f"second_{name}"] + m[f"last_{name}"]) * share for name in "AV"))
+            A, V = m["iterate_A"], m["iterate_V"]
+        else:
+            A, V = ((m[f"sums_{name}"][1, ...] + m[f"sums_{name}"][2, ...]) * (length / after) for name in "AV")
+        everywhere = np.zeros(learner.size[::-1], dtype=np.result_type(backend.to_numpy(V))).T
+        on = backend.to_numpy(m["on"]) != 0
+        columns = np.broadcast_to(np.arange(on.shape[1]), on.shape)
+        everywhere[backend.to_numpy(m["positions"])[on], columns[on]] = backend.to_numpy(A)[on]
+        return Parameters(backend.asarray(everywhere), V)
 
     def verdict(self, learner, steps):
         m = learner.memory
         if self.tolerance > 0 and m["filled"] == 3 * m["length"]:
-            gap = Parameters(m["second_A"] - m["last_A"], m["second_V"] - m["last_V"])
-            squares = (learner.xp.sum(learner.xp.sum(g * g, axis=0) * learner.mu) for g in (gap.A, gap.V))
-            if float(sum(squares)) / 4 <= self.tolerance:
+            gap = Parameters(*(m[f"sums_{name}"][1, ...] - m[f"sums_{name}"][2, ...] for name in "AV"))
+            if squared_size(learner, gap) / 4 <= self.tolerance:
                 return f"the averages of two thirds agree to {self.tolerance:g}"
         return f"{steps} steps" if steps >= self.max_steps else None
+
+
+def squared_size(learner, theta: Parameters) -> float:
+    r""":math:`\|A\|_\mu^2 + \|V\|_\mu^2`."""
+    xp = learner.xp
+    return sum(float(xp.sum(xp.sum(x * x, axis=0) * learner.mu)) for x in (theta.A, theta.V))
