@@ -46,6 +46,7 @@ FLOORS = (
     ("population", "streaming"),
     ("dynamics",),
     ("landscape", "noise", "transfer"),
+    ("limits",),
     ("training",),
     ("softmax", "sweeps"),
     ("plots", "verification"),

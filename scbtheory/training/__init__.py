@@ -14,6 +14,7 @@ from scbtheory.training._baselines import Adam, Descent
 from scbtheory.training._history import Boundary, Divergence, History
 from scbtheory.training._learner import Learner, deviation, noise_level, soft_threshold
 from scbtheory.training._methods import adam, algorithm, boost_batch, projected_sgd, proximal_batch, sgd
+from scbtheory.training._on_support import Likelihood, MomentStart
 from scbtheory.training._run import train
 from scbtheory.training._stages import Boost, Proximal, Refit, Round, Stage, rounded, standing_out, support
 
@@ -25,6 +26,8 @@ __all__ = [
     "Divergence",
     "History",
     "Learner",
+    "Likelihood",
+    "MomentStart",
     "Proximal",
     "Refit",
     "Round",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 from scbtheory.dynamics import System
-from scbtheory.errors import InvalidArgument
+from scbtheory.errors import InvalidArgument, nearest
+from scbtheory.limits import samples_for_support
 from scbtheory.task import SCB
 from scbtheory.training._baselines import Adam, Descent
+from scbtheory.training._on_support import Likelihood, MomentStart
 from scbtheory.training._stages import Boost, Proximal, Refit, Round
 
 SIGN = 6.0  # standard deviations that the sign of the correlation is kept from zero by
@@ -36,25 +38,34 @@ def algorithm(
     batch_sizes: tuple[int, int, int] | None = None,
     c: float = 0.3,
     tolerance: float = 5e-5,
+    first: str = "boost",
+    last: str = "refit",
 ) -> tuple:
     r"""Boost, proximal, round, refit, with balanced steps :math:`\eta_V = \eta/K_Q`, :math:`\eta_A = \eta/K_P` (S4).
 
     K_P and K_Q, by default the task's, enter as step sizes do: rough guesses serve as well. ``batch_sizes``
     of the three stages that sample are by default :func:`boost_batch`, :func:`proximal_batch` and 256.
+
+    ``first="moments"`` replaces the first three stages by L2's search, with the samples that it asks for;
+    ``last="likelihood"`` the last by maximum likelihood (L5).
     """
+    for name, value, known in (("first", first, ("boost", "moments")), ("last", last, ("refit", "likelihood"))):
+        if value not in known:
+            raise InvalidArgument(f"{name} is {value!r}; expected one of {', '.join(known)}{nearest(value, known)}")
     K_P, K_Q = task.K_P if K_P is None else K_P, task.K_Q if K_Q is None else K_Q
     System(K_P=K_P, K_Q=K_Q, T=task.context_length)
     T, N, largest = task.context_length, task.vocab_size, float(task.backend.xp.max(task.mu))
-    first, second, last = batch_sizes or (
+    boost, proximal, refit = batch_sizes or (
         boost_batch(K_P=K_P, T=T, largest=largest, step_size=step_size), proximal_batch(T=T, N=N), 256
     )  # fmt: skip
     speed = {"step_size": step_size, "eta_V": 1 / K_Q, "eta_A": 1 / K_P}
-    return (
-        Boost(first, **speed),
-        Proximal(second, c=c, **speed),
-        Round(),
-        Refit(last, tolerance=tolerance, **speed),
-    )
+    begin = (Boost(boost, **speed), Proximal(proximal, c=c, **speed), Round())
+    if first == "moments":
+        begin = (MomentStart(samples_for_support(task)),)
+    end = Refit(refit, tolerance=tolerance, **speed)
+    if last == "likelihood":
+        end = Likelihood(refit, tolerance=tolerance)
+    return (*begin, end)
 
 
 def sgd(step_size: float, *, batch_size: int = 256) -> tuple:

@@ -1,0 +1,31 @@
+"""Limits: what is the least anyone needs, and how far is the algorithm from it (claims L1 to L6)."""
+
+from scbtheory.limits._detection import (
+    detection_threshold,
+    miss_probability,
+    samples_for_support,
+    support_by_moments,
+)
+from scbtheory.limits._fisher import ErrorConstants, cramer_rao, fisher_information, least_squares_error
+from scbtheory.limits._information import fano_error, fano_samples, supports, token_information
+from scbtheory.limits._likelihood import maximum_likelihood
+from scbtheory.limits._moments import chi_squared_information, moment_mean, moment_statistic
+
+__all__ = [
+    "ErrorConstants",
+    "chi_squared_information",
+    "cramer_rao",
+    "detection_threshold",
+    "fano_error",
+    "fano_samples",
+    "fisher_information",
+    "least_squares_error",
+    "maximum_likelihood",
+    "miss_probability",
+    "moment_mean",
+    "moment_statistic",
+    "samples_for_support",
+    "support_by_moments",
+    "supports",
+    "token_information",
+]

@@ -1,0 +1,100 @@
+r"""L3: what a sample can say about the support, and Fano's bound on how many are needed."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+
+from scbtheory.errors import InvalidArgument
+from scbtheory.limits._detection import _chance
+from scbtheory.task import SCB
+
+__all__ = ["fano_error", "fano_samples", "supports", "token_information"]
+
+CELLS = 2**24  # of an enumeration
+
+
+def token_information(task: SCB) -> np.ndarray:
+    r"""L3: :math:`I_k = E_X\,\mathrm{KL}(PXq^{(k)}\,\|\,\mu)`, in nats, by enumeration of the s tokens on the support.
+
+    No sample with trigger k says more about which positions the support is.
+
+    Parameters
+    ----------
+    task : a task; the cost is :math:`N^{s+1}` for each trigger.
+
+    Returns
+    -------
+    ndarray
+        (N,).
+
+    Raises
+    ------
+    InvalidArgument : the enumeration has more than 2²⁴ cells.
+    """
+    P, mu, N = task._host_P, task._host_mu, task.vocab_size
+    found = np.empty(N)
+    for k in range(N):
+        weights = task._host_Q[:, k][task._host_Q[:, k] > 0]
+        if N ** (len(weights) + 1) > CELLS:
+            raise InvalidArgument(
+                f"trigger {k} has {len(weights)} positions: {N}^{len(weights) + 1} cells are too many to enumerate "
+                f"(at most 2^{CELLS.bit_length() - 1})"
+            )
+        tokens = np.array(list(product(range(N), repeat=len(weights))))
+        law = np.einsum("nxj,j->xn", P[:, tokens], weights)
+        terms = np.where(law > 0, law * np.log(np.where(law > 0, law, 1.0) / mu), 0.0)
+        found[k] = np.prod(mu[tokens], axis=1) @ terms.sum(axis=1)
+    return found
+
+
+def supports(T: float, s: int) -> float:
+    r""":math:`\log\binom{T}{s}`: how many supports there are, in nats."""
+    if not (0 < s <= T):
+        raise InvalidArgument(f"s is {s} and T is {T}; expected 0 < s ≤ T")
+    return math.lgamma(T + 1) - math.lgamma(s + 1) - math.lgamma(T - s + 1)
+
+
+def fano_samples(task: SCB, *, error: float = 0.1) -> int:
+    r"""L3: samples, of all triggers together, below which nobody finds some trigger's support: like :math:`\log T`.
+
+    Whatever the method, even one that knows P and the weights, a support drawn uniformly from all
+    :math:`\binom Ts` is missed with a chance above ``error`` unless :math:`n_k I_k \ge
+    (1-\mathrm{error})\log\binom Ts - \log 2`; and :math:`n_k = n\mu_k` on average.
+
+    Parameters
+    ----------
+    task : a task; T, s of each column, and :math:`I_k` enter.
+    error : the chance of error that is allowed, in (0, 1).
+
+    Returns
+    -------
+    int
+        The largest :math:`n_k/\mu_k` over triggers.
+    """
+    _chance("error", error)
+    sizes = (task._host_Q > 0).sum(axis=0)
+    needed = np.array([(1 - error) * supports(task.context_length, int(s)) - math.log(2) for s in sizes])
+    return math.ceil(max(0.0, float((needed / token_information(task) / task._host_mu).max())))
+
+
+def fano_error(*, information: float, n: float, choices: float) -> float:
+    r"""L3: the least chance of error e with :math:`h(e) + e\log(M-1) \ge \log M - nI`: Fano's bound, unweakened.
+
+    Parameters
+    ----------
+    information, n : nats a sample, and samples.
+    choices : M, how many equally likely supports there are.
+    """
+    missing = math.log(choices) - n * information
+    if missing <= 0:
+        return 0.0
+
+    def entropy(e):
+        return -sum(p * math.log(p) for p in (e, 1 - e) if p > 0) + e * math.log(choices - 1)
+
+    from scipy.optimize import brentq
+
+    return float(brentq(lambda e: entropy(e) - missing, 0.0, 1 - 1 / choices))
