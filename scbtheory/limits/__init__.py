@@ -6,16 +6,18 @@ from scbtheory.limits._detection import (
     samples_for_support,
     support_by_moments,
 )
-from scbtheory.limits._fisher import ErrorConstants, cramer_rao, fisher_information, least_squares_error
+from scbtheory.limits._fisher import Errors, cramer_rao, fisher_information, least_squares_error
 from scbtheory.limits._information import fano_error, fano_samples, supports, token_information
-from scbtheory.limits._likelihood import maximum_likelihood
+from scbtheory.limits._likelihood import Counts, estimated_error, maximum_likelihood
 from scbtheory.limits._moments import chi_squared_information, moment_mean, moment_statistic
 
 __all__ = [
-    "ErrorConstants",
+    "Counts",
+    "Errors",
     "chi_squared_information",
     "cramer_rao",
     "detection_threshold",
+    "estimated_error",
     "fano_error",
     "fano_samples",
     "fisher_information",

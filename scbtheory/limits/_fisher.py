@@ -1,8 +1,14 @@
-r"""L4: what the last stage can reach: Fisher information of a sample once the support is known, and least squares."""
+r"""The information of one sample about (Q, P) once the supports are known, and what it lets an estimator reach (L4).
+
+Given the support :math:`t_1, \dots, t_s` of trigger k, a sample matters only through the copied tokens
+:math:`c_j = x_{t_j}` and the output: :math:`\Pr(x_o = n \mid c, k) = p_n = \sum_j q_j P_{n c_j}`, bilinear in
+(q, P). So every matrix below is a mean over :math:`N^s` rows (k, c), whatever T is.
+"""
 
 from __future__ import annotations
 
-from itertools import product
+import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -10,135 +16,243 @@ import numpy as np
 from scbtheory.errors import InvalidArgument
 from scbtheory.task import SCB
 
-__all__ = ["ErrorConstants", "cramer_rao", "fisher_information", "least_squares_error"]
+CELLS = 2**24  # triggers, copied tokens and outputs that are enumerated at most
+LAWS = ("known", "unknown")
 
-CELLS = 2**22  # of an enumeration
 
-
-class ErrorConstants(NamedTuple):
-    r"""n times :math:`E\|\hat A-Q\|_\mu^2` and n times :math:`E\|\hat V-P\|_\mu^2`, for large n."""
+class Errors(NamedTuple):
+    r""":math:`n\,E\|\hat A - Q\|_\mu^2` and :math:`n\,E\|\hat V - P\|_\mu^2`, n the number of samples."""
 
     attention: float
     value: float
 
 
-def fisher_information(task: SCB) -> np.ndarray:
-    r"""L4: the information of one sample about the weights on the support and the entries of P, no constraint imposed.
+class Row(NamedTuple):
+    """Copied tokens of one trigger: ``copied`` (M, s), and the weight of each row, (M,)."""
 
-    :math:`F = \sum_k\mu_k E_x\sum_o \frac{1}{p_o}\partial p_o\,\partial p_o^\top` for :math:`p_o = \sum_j a_jP_{ox_j}`.
+    trigger: int
+    copied: np.ndarray
+    weight: np.ndarray
 
-    Parameters
+
+@dataclass(frozen=True)
+class Model:
+    r"""What the law of a sample on the supports is made of; host arrays only.
+
+    Attributes
     ----------
-    task : a task; the cost is :math:`N^{s+2}` times the square of the parameters that a sample sees.
-
-    Returns
-    -------
-    ndarray
-        (d, d), d = Σ s_k + N²: trigger by trigger the weights in the order of their positions, then P's columns.
-
-    Raises
-    ------
-    InvalidArgument : the enumeration is too large.
+    P : (N, N) the transition matrix. mu : (N,) the law of triggers and tokens.
+    weights : a tuple with q on its support for each trigger, (s_k,) each.
     """
-    F, _, _ = _enumerated(task)
-    return F
 
+    P: np.ndarray
+    mu: np.ndarray
+    weights: tuple[np.ndarray, ...]
 
-def cramer_rao(task: SCB, *, mu: str = "unknown") -> ErrorConstants:
-    r"""L4: the Cramér–Rao bound for unbiased estimators that know the support.
+    @classmethod
+    def of(cls, task: SCB) -> Model:
+        """Read a task; its supports are those of Q."""
+        Q = task._host_Q
+        return cls(task._host_P, task._host_mu, tuple(Q[Q[:, k] > 0, k] for k in range(task.vocab_size)))
 
-    Columns sum to 1. With :math:`\mu` known, :math:`P\mu = \mu` is one more constraint; the triggers' and tokens'
-    own frequencies, which a sample also shows, are not used.
+    @property
+    def size(self) -> int:
+        """The number of parameters: support entries, trigger after trigger, then P row after row."""
+        return sum(map(len, self.weights)) + len(self.mu) ** 2
 
-    Parameters
-    ----------
-    task : a task whose weights and P have no entry 0 on the support, so that the truth is no corner.
-    mu : ``"unknown"`` or ``"known"``.
+    @property
+    def offsets(self) -> np.ndarray:
+        """Where each trigger's entries begin, (N + 1,); P's begin at the last."""
+        return np.cumsum([0, *map(len, self.weights)])
 
-    Returns
-    -------
-    ErrorConstants
-        Divide by n samples for the bound.
+    def rows(self) -> list[Row]:
+        """Enumerate the copied tokens of every trigger with their probabilities.
 
-    Raises
-    ------
-    InvalidArgument : ``mu`` is neither, or the enumeration is too large.
-    """
-    F, _, _ = _enumerated(task)
-    U = _tangent(task, mu)
-    return _errors(task, U @ np.linalg.solve(U.T @ F @ U, U.T))
+        Raises
+        ------
+        InvalidArgument : there are more than ``CELLS`` cells (trigger, copied tokens, output).
+        """
+        N = len(self.mu)
+        cells = sum(N ** (len(q) + 1) for q in self.weights)
+        if cells > CELLS:
+            raise InvalidArgument(
+                f"with N = {N} and supports of up to {max(map(len, self.weights))} positions there are {cells} cells "
+                f"(trigger, copied tokens, output) to enumerate; expected at most {CELLS}"
+            )
+        found = []
+        for k, q in enumerate(self.weights):
+            copied = np.indices((N,) * len(q)).reshape(len(q), -1).T
+            found.append(Row(k, copied, self.mu[k] * self.mu[copied].prod(axis=1)))
+        return found
 
+    def law(self, trigger, copied):
+        """The output's law for each row of copied tokens, (M, N)."""
+        return np.einsum("j,nmj->mn", self.weights[trigger], self.P[:, copied])
 
-def least_squares_error(task: SCB, *, mu: str = "unknown") -> ErrorConstants:
-    r"""L4: what least squares on the support reaches: the sandwich :math:`H^{-1}SH^{-1}` on the constraints.
+    def information(self, rows=None):
+        r""":math:`\sum w\,\sum_n \nabla p_n \nabla p_n^\top / p_n`, over the law's own rows by default."""
+        return self._products(rows, lambda p: 1 / p)
 
-    H is the Hessian of G2's loss on the support, S the covariance of one sample's gradient at the truth. Averaged
-    stochastic gradient descent with small steps has the same limit.
+    def curvature(self):
+        r""":math:`E\sum_n \nabla p_n\nabla p_n^\top`: the Hessian of the squared loss at the truth."""
+        return self._products(None, np.ones_like)
 
-    Parameters
-    ----------
-    task, mu : as in :func:`cramer_rao`.
-    """
-    _, H, S = _enumerated(task)
-    U = _tangent(task, mu)
-    inverse = np.linalg.inv(U.T @ H @ U)
-    return _errors(task, U @ inverse @ (U.T @ S @ U) @ inverse @ U.T)
+    def gradient_noise(self):
+        r""":math:`E[\nabla p\,(\mathrm{diag}\,p - pp^\top)\,\nabla p^\top]`: the covariance of the loss's gradient."""
+        total = self._products(None, lambda p: p)
+        for row in self.rows():
+            p = self.law(row.trigger, row.copied)
+            mean = np.zeros((len(p), self.size))
+            mean[:, self._own(row.trigger)] = np.einsum("nmj,mn->mj", self.P[:, row.copied], p)
+            mean[:, self.offsets[-1] :] = np.einsum("mn,mz->mnz", p, self._copies(row)).reshape(len(p), -1)
+            total -= mean.T @ (row.weight[:, None] * mean)
+        return total
 
+    def _own(self, trigger):
+        return slice(self.offsets[trigger], self.offsets[trigger + 1])
 
-def _enumerated(task):
-    """Information, Hessian of least squares, and covariance of its gradient, over every copied token and output."""
-    P, mu, N = task._host_P, task._host_mu, task.vocab_size
-    supports = [np.flatnonzero(column) for column in task._host_Q.T]
-    sizes = [len(support) for support in supports]
-    if sum(N ** (s + 1) * (s + s * N) ** 2 for s in sizes) > CELLS * 256:
-        raise InvalidArgument(f"supports of up to {max(sizes)} positions of {N} tokens are too many to enumerate")
-    weights, d = sum(sizes), sum(sizes) + N * N
-    F, H, S = (np.zeros((d, d)) for _ in range(3))
-    start = np.cumsum([0, *sizes])
-    for k, support in enumerate(supports):
-        a = task._host_Q[support, k]
-        for tokens in product(range(N), repeat=len(support)):
-            chance = mu[k] * np.prod(mu[list(tokens)])
-            law = P[:, tokens] @ a
-            J = np.zeros((N, d))  # of the law in all parameters
-            J[:, start[k] : start[k + 1]] = P[:, tokens]
-            for j, x in enumerate(tokens):
-                J[np.arange(N), weights + x * N + np.arange(N)] += a[j]
-            own = np.flatnonzero(J.any(axis=0))
-            here, J = np.ix_(own, own), J[:, own]
-            positive = law > 0
-            F[here] += chance * (J[positive].T / law[positive]) @ J[positive]
-            H[here] += chance * J.T @ J
-            S[here] += chance * J.T @ (np.diag(law) - np.outer(law, law)) @ J
-    return F, H, S
+    def _copies(self, row):
+        """The weight that each token has in a row's law, (M, N)."""
+        z = np.zeros((len(row.copied), len(self.mu)))
+        for weight, tokens in zip(self.weights[row.trigger], row.copied.T, strict=True):
+            z[np.arange(len(z)), tokens] += weight
+        return z
 
-
-def _tangent(task, mu):
-    """An orthonormal basis of the directions in which the constraints are kept, (d, dim)."""
-    if mu not in ("known", "unknown"):
-        raise InvalidArgument(f"mu is {mu!r}; expected 'known' or 'unknown'")
-    N, sizes = task.vocab_size, [int((column > 0).sum()) for column in task._host_Q.T]
-    weights, d = sum(sizes), sum(sizes) + N * N
-    rows, start = [], np.cumsum([0, *sizes])
-    for k in range(N):
-        row = np.zeros((2, d))
-        row[0, start[k] : start[k + 1]] = 1
-        row[1, weights + k * N : weights + (k + 1) * N] = 1
-        rows += list(row)
-    if mu == "known":
+    def _products(self, rows, scale):
+        """Weighted sums of ``scale(p)_n ∇p_n ∇p_nᵀ``; the value block couples entries of one row of P only."""
+        N, start = len(self.mu), self.offsets[-1]
+        total = np.zeros((self.size, self.size))
+        value = np.zeros((N, N, N))
+        for row in self.rows() if rows is None else rows:
+            p, own, z = self.law(row.trigger, row.copied), self._own(row.trigger), self._copies(row)
+            w = row.weight[:, None] * scale(p)
+            seen = self.P[:, row.copied]  # (N, M, s)
+            total[own, own] += np.einsum("mn,nmi,nmj->ij", w, seen, seen)
+            mixed = np.einsum("mn,nmi,mz->inz", w, seen, z).reshape(seen.shape[2], N * N)
+            total[own, start:] += mixed
+            total[start:, own] += mixed.T
+            value += np.einsum("mn,mz,my->nzy", w, z, z)
         for n in range(N):
-            row = np.zeros(d)
-            row[weights + n :: N] = task._host_mu
-            rows.append(row)
-    _, values, vectors = np.linalg.svd(np.array(rows))
-    return vectors[int((values > 1e-10).sum()) :].T
+            block = slice(start + n * N, start + (n + 1) * N)
+            total[block, block] += value[n]
+        return total
+
+    def tangent(self, law: str):
+        r"""The directions that constraints leave: columns sum to 0 and, if μ is known, :math:`\Delta V\mu = 0`."""
+        N, start = len(self.mu), self.offsets[-1]
+        columns = []
+        for k, q in enumerate(self.weights):
+            for j in range(1, len(q)):
+                direction = np.zeros(self.size)
+                direction[self.offsets[k] + j], direction[self.offsets[k]] = 1, -1
+                columns.append(direction)
+        rows = np.eye(N)[1:] - np.eye(N)[0]
+        own = rows / self.mu if law == "known" else np.eye(N)
+        for up in rows:
+            for right in own:
+                direction = np.zeros(self.size)
+                direction[start:] = np.outer(up, right).ravel()
+                columns.append(direction)
+        return np.stack(columns, axis=1)
+
+    def errors(self, covariance) -> Errors:
+        """Read both errors off a covariance of all parameters, weighed by μ."""
+        variance = np.diag(covariance)
+        own = np.repeat(self.mu, [len(q) for q in self.weights])
+        start = self.offsets[-1]
+        return Errors(float(own @ variance[:start]), float(np.tile(self.mu, len(self.mu)) @ variance[start:]))
+
+    def covariance(self, law: str):
+        r""":math:`U(U^\top I U)^{-1}U^\top`, U the :meth:`tangent`: the least covariance, times n."""
+        U = self.tangent(law)
+        return U @ _inverse(U.T @ self.information() @ U) @ U.T
 
 
-def _errors(task, covariance) -> ErrorConstants:
-    """The μ-norms of attention's and the value matrix's errors."""
-    N, mu, sizes = task.vocab_size, task._host_mu, [int((column > 0).sum()) for column in task._host_Q.T]
-    diagonal = np.diag(covariance)
-    weights = sum(sizes)
-    return ErrorConstants(
-        float(diagonal[:weights] @ np.repeat(mu, sizes)), float(diagonal[weights:] @ np.repeat(mu, N))
-    )
+def fisher_information(task: SCB):
+    r"""L4: the information of one sample about the entries of Q on its supports and those of P.
+
+    .. math:: I = \sum_k\mu_k\,E_c\sum_n \frac{\nabla p_n\nabla p_n^\top}{p_n}, \qquad
+       \frac{\partial p_n}{\partial q_j} = P_{nc_j},\quad
+       \frac{\partial p_n}{\partial P_{nm}} = \sum_{j:\,c_j = m} q_j
+
+    No constraint is applied; :func:`cramer_rao` applies them.
+
+    Parameters
+    ----------
+    task : an :class:`~scbtheory.SCB` whose P has no entry 0.
+
+    Returns
+    -------
+    (d, d) array, :math:`d = \sum_k s_k + N^2`: support entries trigger after trigger, then P row after row.
+
+    Raises
+    ------
+    InvalidArgument : P has an entry 0, or there are too many copied tokens to enumerate (:math:`N^s`).
+    """
+    return _interior(task).information()
+
+
+def cramer_rao(task: SCB, mu: str = "unknown") -> Errors:
+    r"""L4: the least n times :math:`E\|\hat A-Q\|_\mu^2` and :math:`E\|\hat V-P\|_\mu^2` of unbiased estimators.
+
+    :math:`\mathrm{tr}\,W U(U^\top I U)^{-1}U^\top` with U spanning what the constraints leave: columns of A and V sum
+    to 1 and, where :math:`\mu` is known, :math:`V\mu=\mu`. Supports are known; the estimator sees the trigger, the
+    tokens on its support and the output. (What the other tokens tell about an unknown :math:`\mu` does not count:
+    for long contexts it makes :math:`\mu` known.)
+
+    Parameters
+    ----------
+    task : the truth. mu : ``"known"`` or ``"unknown"``.
+
+    Returns
+    -------
+    Errors : named ``attention`` and ``value``; divide by the number of samples.
+
+    Raises
+    ------
+    InvalidArgument : P has an entry 0 or all its columns are equal, the enumeration is too large, or another ``mu``.
+    """
+    model = _interior(task)
+    return model.errors(model.covariance(_law(mu)))
+
+
+def least_squares_error(task: SCB, mu: str = "known") -> Errors:
+    r"""L4: the same for least squares on the supports, its asymptotic (sandwich) covariance.
+
+    :math:`U H^{-1} M H^{-1} U^\top` with :math:`H = U^\top E[\nabla f\nabla f^\top]U` and M the covariance of the
+    loss's gradient. Descent that averages its iterates reaches it at best; steps centred by :math:`\mu` (G5) keep
+    :math:`V\mu = \mu`, so for them :math:`\mu` is known.
+
+    Parameters, Returns and Raises are those of :func:`cramer_rao`.
+    """
+    model = _interior(task)
+    U = model.tangent(_law(mu))
+    back = U @ _inverse(U.T @ model.curvature() @ U) @ U.T
+    return model.errors(back @ model.gradient_noise() @ back)
+
+
+def _interior(task) -> Model:
+    model = Model.of(task)
+    if not model.P.min() > 0:
+        n, m = (int(x) for x in np.unravel_index(model.P.argmin(), model.P.shape))
+        raise InvalidArgument(
+            f"P[{n}, {m}] is 0: the law lies on the edge of what is possible, where information bounds nothing; "
+            "expected a P with positive entries"
+        )
+    return model
+
+
+def _law(mu) -> str:
+    if mu not in LAWS:
+        raise InvalidArgument(f"mu is {mu!r}; expected 'known' or 'unknown'")
+    return mu
+
+
+def _inverse(matrix):
+    """Invert an information matrix, or say that the samples do not tell all its parameters."""
+    scale = np.sqrt(np.diag(matrix))
+    if not (scale.min() > 0 and np.linalg.cond(matrix / np.outer(scale, scale)) < 1 / math.sqrt(np.finfo(float).eps)):
+        raise InvalidArgument(
+            "the information is singular: samples do not determine all parameters (are all columns of P equal?)"
+        )
+    return np.linalg.inv(matrix)

@@ -1,64 +1,293 @@
-r"""L5: maximum likelihood on the support's counts, which reaches the bound of L4."""
+r"""Maximum likelihood on the supports: the counts that suffice, EM, and Fisher scoring under the constraints (L5)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Any
+
 import numpy as np
 
-from scbtheory.checks import count
-from scbtheory.errors import InvalidArgument
+from scbtheory.errors import InvalidArgument, ShapeMismatch
+from scbtheory.limits._fisher import Model, Row
+from scbtheory.model import Parameters
 
-__all__ = ["maximum_likelihood"]
+EM_STEPS = 30  # enough to come near; scoring does the rest
+SCORING_STEPS = 100
+FLOOR = 1e-10  # EM stays this far inside, where scoring can begin
+CLOSE = 1e-10  # squared Newton decrement, in units of the statistical error, at which scoring ends
 
 
-def maximum_likelihood(tokens, trigger, output, times, A, V, *, rounds: int = 10_000, tolerance: float = 1e-11):
-    r"""Maximise :math:`\sum_i c_i\log\sum_j a_j^{(k_i)}P_{o_ix_{ij}}` over columns that are distributions, by EM.
+@dataclass(frozen=True)
+class Counts:
+    r"""How often each (trigger, copied tokens, output) was seen: all that samples tell once the supports are known.
 
-    A sample's output was copied from position j with chance :math:`r_j \propto a_jP_{ox_j}`; the weights become the
-    mean chances of their trigger's samples, and column m of P the outputs of samples copied from a token m, weighed so.
-    The likelihood never falls; an entry that is 0 stays 0.
+    Cell :math:`(k, c, n)` has the code :math:`(kN^s + \sum_j c_jN^{s-j})N + n`; a trigger with fewer positions than
+    s = ``width`` leaves the last digits 0.
+
+    Attributes
+    ----------
+    supports : a tuple with the positions of each trigger. context_length : T.
+    cells, count : (M,) the codes seen, in increasing order, and how often.
+    """
+
+    supports: tuple[np.ndarray, ...]
+    context_length: int
+    cells: np.ndarray
+    count: np.ndarray
+
+    @classmethod
+    def empty(cls, on) -> Counts:
+        """No samples yet; ``on`` (T, N) says, as booleans on the host, where each trigger's support is.
+
+        Raises
+        ------
+        InvalidArgument : a trigger has no position, or so many that a cell's code does not fit 63 bits.
+        """
+        on = np.asarray(on, dtype=bool)
+        N, supports = on.shape[1], tuple(np.flatnonzero(column) for column in on.T)
+        sizes = [len(support) for support in supports]
+        if min(sizes) < 1:
+            raise InvalidArgument(f"trigger {sizes.index(0)} has no position in its support; expected at least one")
+        if (max(sizes) + 2) * np.log2(N) >= 63:
+            raise InvalidArgument(
+                f"a support has {max(sizes)} positions of {N} tokens each; expected N^(s + 2) below 2^63: round first"
+            )
+        nothing = np.zeros(0, dtype=np.int64)
+        return cls(supports, on.shape[0], nothing, nothing)
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.supports)
+
+    @property
+    def width(self) -> int:
+        """The largest support's size."""
+        return max(map(len, self.supports))
+
+    @property
+    def total(self) -> int:
+        """The number of samples."""
+        return int(self.count.sum())
+
+    def add(self, tokens, trigger, output) -> Counts:
+        """Count more samples: host arrays ``tokens`` (B, T), ``trigger`` (B,) and ``output`` (B,)."""
+        if tokens.shape != (len(trigger), self.context_length) or len(output) != len(trigger):
+            raise ShapeMismatch(
+                f"tokens have shape {tokens.shape}, trigger {len(trigger)} and output {len(output)} entries; "
+                f"expected ({len(trigger)}, {self.context_length}) and as many of each"
+            )
+        positions = np.stack([np.pad(p, (0, self.width - len(p)), mode="edge") for p in self.supports])
+        trigger = trigger.astype(np.int64)
+        copied = np.take_along_axis(tokens, positions[trigger], axis=1).astype(np.int64)
+        return self.add_at(copied, trigger, output.astype(np.int64))
+
+    def add_at(self, copied, trigger, output) -> Counts:
+        """Count more samples by their tokens on the support of their trigger alone: (B, width), any in empty places."""
+        code = self.code(trigger, copied * self._real[trigger], output)
+        return self.merged(code, np.ones(len(trigger), dtype=np.int64))
+
+    def merged(self, cells, count) -> Counts:
+        """The same with ``count`` more of the cells whose codes are given."""
+        codes, place = np.unique(np.concatenate([self.cells, cells]), return_inverse=True)
+        total = np.bincount(place, np.concatenate([self.count, count]), minlength=len(codes))
+        return replace(self, cells=codes, count=np.rint(total).astype(np.int64))
+
+    def code(self, trigger, copied, output):
+        """The codes of cells; ``copied`` is (M, width)."""
+        N, code = self.vocab_size, trigger
+        for column in copied.T:
+            code = code * N + column
+        return code * N + output
+
+    def decoded(self):
+        """``(trigger, copied, output)`` of the cells seen: (M,), (M, width), (M,)."""
+        N, rest = self.vocab_size, self.cells
+        rest, output = np.divmod(rest, N)
+        columns = []
+        for _ in range(self.width):
+            rest, column = np.divmod(rest, N)
+            columns.append(column)
+        return rest, np.stack(columns[::-1], axis=1), output
+
+    @property
+    def _real(self):
+        """Which of the ``width`` digits are positions of a trigger's support, (N, width)."""
+        return np.arange(self.width) < np.array([len(p) for p in self.supports])[:, None]
+
+
+def maximum_likelihood(counts: Counts, mu=None, start: Parameters | None = None) -> Parameters:
+    r"""L5: maximise :math:`\sum_{k,c,n} n_{kcn}\log\sum_j a_j^{(k)}V_{nc_j}` over distributions A and V.
+
+    EM from ``start``, :math:`a_j \propto \sum n_{kcn}\rho_j`, :math:`V_{nm} \propto \sum_{c_j=m} n_{kcn}\rho_j` with
+    :math:`\rho_j = a_jV_{nc_j}/\sum_i a_iV_{nc_i}`; then Fisher scoring with a step that stays inside and never lowers
+    the likelihood. With ``mu`` also :math:`V\mu=\mu` (a start by Sinkhorn's scaling). A trigger that was never seen
+    keeps its start, and so does a column of V whose token was never copied.
 
     Parameters
     ----------
-    tokens : (rows, m) integers, the tokens on the support of each row's trigger.
-    trigger, output, times : (rows,) integers; how often a row was seen.
-    A : (m, N) where to begin, columns sum to 1; 0 where a column has no such position.
-    V : (N, N) where to begin, columns sum to 1.
-    rounds : at most so many.
-    tolerance : ends when no entry moves by more.
+    counts : the samples. mu : (N,) the known frequencies, or ``None``.
+    start : host arrays; by default uniform attention on the supports and :math:`V = \frac12(I + 11^\top/N)`.
 
     Returns
     -------
-    tuple of ndarray
-        The new A and V; columns without a sample are left as they were.
+    Parameters : host arrays, A (T, N) and V (N, N).
 
     Raises
     ------
-    InvalidArgument : an entry of A or V is negative or not finite, or a row has no chance at all under them.
+    InvalidArgument : there are no samples. ShapeMismatch : ``mu`` or ``start`` do not fit the counts.
     """
-    A, V, rounds = np.array(A, dtype=float), np.array(V, dtype=float), count("rounds", rounds)
-    if not (np.all(A >= 0) and np.all(V >= 0) and np.all(np.isfinite(A)) and np.all(np.isfinite(V))):
-        raise InvalidArgument("A or V has an entry that is negative or not finite; EM begins with distributions")
-    tokens, trigger, output = (np.asarray(x, dtype=np.int64) for x in (tokens, trigger, output))
-    times, (m, N) = np.asarray(times, dtype=float), A.shape
-    cell = (output[:, None] * N + tokens).ravel()
-    for _ in range(rounds):
-        chances = A.T[trigger] * V[output[:, None], tokens]
-        law = chances.sum(axis=1, keepdims=True)
-        if not np.all(law > 0):
-            raise InvalidArgument("a sample has no chance under the parameters that EM begins with")
-        copied = chances * (times[:, None] / law)
-        new_A = np.zeros_like(A)
-        for j in range(m):
-            new_A[j] = np.bincount(trigger, weights=copied[:, j], minlength=N)
-        new_V = np.bincount(cell, weights=copied.ravel(), minlength=N * N).reshape(N, N)
-        new_A, new_V = _normalised(new_A, A), _normalised(new_V, V)
-        moved = max(np.abs(new_A - A).max(), np.abs(new_V - V).max())
-        A, V = new_A, new_V
-        if moved <= tolerance:
+    if counts.total == 0:
+        raise InvalidArgument("counts are empty; expected at least one sample")
+    N, T = counts.vocab_size, counts.context_length
+    if mu is not None and np.shape(mu) != (N,):
+        raise ShapeMismatch(f"mu has shape {np.shape(mu)}; expected {(N,)}")
+    fit = _Fit.of(counts, mu)
+    q, V = fit.initial(start)
+    for _ in range(EM_STEPS):
+        q, V = fit.em(q, V)
+    if mu is not None:
+        V = _sinkhorn(V, np.asarray(mu, dtype=float))
+    q, V = fit.scoring(q, V)
+    A = np.zeros((N, T)).T
+    for k, positions in enumerate(counts.supports):
+        A[positions, k] = q[k, : len(positions)]
+    return Parameters(A, V)
+
+
+def estimated_error(counts: Counts, theta: Parameters, mu=None):
+    r"""The Cramér–Rao errors at an estimate, for the samples counted: what a learner can know of its own error.
+
+    Returns :class:`Errors` already divided by n; triggers and tokens are weighed by the frequencies seen, or ``mu``.
+    """
+    fit = _Fit.of(counts, mu)
+    q = np.zeros((counts.vocab_size, counts.width))
+    for k, positions in enumerate(counts.supports):
+        q[k, : len(positions)] = theta.A[positions, k]
+    model, U = fit.model(q, theta.V), fit.tangent
+    information = U.T @ model.information(fit.rows) @ U
+    scale = np.sqrt(np.maximum(np.diag(information), np.finfo(float).tiny))
+    normal = np.linalg.pinv(information / np.outer(scale, scale), hermitian=True) / np.outer(scale, scale)
+    return model.errors(U @ normal @ U.T)
+
+
+def _sinkhorn(V, mu, sweeps=2000):
+    r"""The nearest scaling of :math:`V\,\mathrm{diag}\,\mu` with both margins :math:`\mu`, divided by them again."""
+    joint = np.maximum(V, FLOOR) * mu
+    for _ in range(sweeps):
+        joint *= (mu / joint.sum(axis=1))[:, None]
+        joint *= mu / joint.sum(axis=0)
+        if np.abs(joint.sum(axis=1) - mu).max() < 1e-15:
             break
-    return A, V
+    return joint / mu
 
 
-def _normalised(sums, before):
-    total = sums.sum(axis=0, keepdims=True)
-    return np.where(total > 0, sums / np.where(total > 0, total, 1.0), before)
+@dataclass
+class _Fit:
+    """Cells as flat arrays, and what EM and scoring make of them."""
+
+    counts: Counts
+    trigger: Any
+    copied: Any
+    output: Any
+    mu: Any
+    frequencies: Any
+    rows: list[Row]
+    tangent: Any
+
+    @classmethod
+    def of(cls, counts, mu):
+        trigger, copied, output = counts.decoded()
+        N, weight = counts.vocab_size, counts.count.astype(float)
+        frequencies = np.bincount(trigger, weight, minlength=N) / counts.total
+        rows, sizes = [], [len(p) for p in counts.supports]
+        _, first, place = np.unique(counts.cells // N, return_index=True, return_inverse=True)
+        seen = np.bincount(place, weight)
+        for k in range(N):
+            mine = first[trigger[first] == k]
+            rows.append(Row(k, copied[mine, : sizes[k]], seen[trigger[first] == k]))
+        fit = cls(counts, trigger, copied, output, mu, frequencies, rows, None)
+        flat = fit.model(counts._real / counts._real.sum(axis=1, keepdims=True), np.full((N, N), 1 / N))
+        fit.tangent = flat.tangent("unknown" if mu is None else "known")
+        return fit
+
+    def model(self, q, V) -> Model:
+        mu = self.frequencies if self.mu is None else np.asarray(self.mu, dtype=float)
+        return Model(V, mu, tuple(q[k, : len(p)] for k, p in enumerate(self.counts.supports)))
+
+    def initial(self, start):
+        N, real = self.counts.vocab_size, self.counts._real
+        q, V = real / real.sum(axis=1, keepdims=True), (np.eye(N) + 1 / N) / 2
+        if start is not None:
+            if np.shape(start.A) != (self.counts.context_length, N) or np.shape(start.V) != (N, N):
+                raise ShapeMismatch(
+                    f"start has shapes {np.shape(start.A)} and {np.shape(start.V)}; "
+                    f"expected {(self.counts.context_length, N)} and {(N, N)}"
+                )
+            for k, positions in enumerate(self.counts.supports):
+                q[k, : len(positions)] = start.A[positions, k]
+            V = np.array(start.V, dtype=float)
+        q, V = np.where(real, np.maximum(q, 1e-3), 0), np.maximum(V, 1e-3)  # EM never leaves an edge again
+        return q / q.sum(axis=1, keepdims=True), V / V.sum(axis=0)
+
+    def shares(self, q, V):
+        """``a_j V[n, c_j]`` for every cell and position, (M, s)."""
+        return q[self.trigger] * V[self.output[:, None], self.copied]
+
+    def log_likelihood(self, q, V) -> float:
+        return float(self.counts.count @ np.log(self.shares(q, V).sum(axis=1)))
+
+    def em(self, q, V):
+        N = self.counts.vocab_size
+        shares = self.shares(q, V)
+        mass = shares * (self.counts.count / shares.sum(axis=1))[:, None]
+        new_q = np.stack([np.bincount(self.trigger, column, minlength=N) for column in mass.T], axis=1)
+        codes = self.output[:, None] * N + self.copied
+        new_V = np.bincount(codes.ravel(), mass.ravel(), minlength=N * N).reshape(N, N)
+        seen, copied = new_q.sum(axis=1, keepdims=True) > 0, new_V.sum(axis=0) > 0
+        new_q = np.where(seen, np.where(self.counts._real, np.maximum(new_q, FLOOR * self.counts.total), 0), q)
+        new_V = np.where(copied, np.maximum(new_V, FLOOR * self.counts.total), V)
+        return new_q / new_q.sum(axis=1, keepdims=True), new_V / new_V.sum(axis=0)
+
+    def score(self, model, q, V):
+        """The gradient of the log-likelihood in all parameters, in the order of :class:`Model`."""
+        N = self.counts.vocab_size
+        ratio = self.counts.count / self.shares(q, V).sum(axis=1)
+        along = ratio[:, None] * V[self.output[:, None], self.copied]
+        into_q = np.stack([np.bincount(self.trigger, column, minlength=N) for column in along.T], axis=1)
+        codes = self.output[:, None] * N + self.copied
+        into_V = np.bincount(codes.ravel(), (ratio[:, None] * q[self.trigger]).ravel(), minlength=N * N)
+        return np.concatenate([*(into_q[k, : len(w)] for k, w in enumerate(model.weights)), into_V])
+
+    def scoring(self, q, V):
+        U, height = self.tangent, self.log_likelihood(q, V)
+        for _ in range(SCORING_STEPS):
+            model = self.model(q, V)
+            slope = U.T @ self.score(model, q, V)
+            information = U.T @ model.information(self.rows) @ U
+            scale = np.sqrt(np.maximum(np.diag(information), np.finfo(float).tiny))
+            move = np.linalg.lstsq(information / np.outer(scale, scale), slope / scale, rcond=1e-12)[0] / scale
+            if slope @ move <= CLOSE:
+                break
+            step, moved = self._advance(model, q, V, U @ move, height)
+            if step == 0:
+                break
+            q, V, height = moved
+        return q, V
+
+    def _advance(self, model, q, V, direction, height):
+        """The longest of halved steps that stays inside and does not lower the likelihood."""
+        flat = np.concatenate([*model.weights, V.ravel()])
+        down = direction < 0
+        room = np.min(flat[down] / -direction[down]) if down.any() else np.inf
+        step = min(1.0, 0.95 * room)
+        for _ in range(40):
+            new = flat + step * direction
+            new_q = q.copy()
+            for k, support in enumerate(self.counts.supports):
+                new_q[k, : len(support)] = new[model.offsets[k] : model.offsets[k + 1]]
+            new_V = new[model.offsets[-1] :].reshape(V.shape)
+            reached = self.log_likelihood(new_q, new_V)
+            if reached >= height:
+                return step, (new_q, new_V, reached)
+            step /= 2
+        return 0, None

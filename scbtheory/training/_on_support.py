@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from scbtheory.errors import InvalidArgument
-from scbtheory.limits import detection_threshold, maximum_likelihood, moment_statistic
+from scbtheory.limits import Counts, detection_threshold, estimated_error, maximum_likelihood, moment_statistic
 from scbtheory.model import Parameters
 from scbtheory.training._stages import Stage, squared_size
 
 __all__ = ["Likelihood", "MomentStart"]
 
-CELLS = 2**22  # of the table of counts
+GROWTH = 1.1  # the maximum is looked for again when samples have grown by this factor at least
 AT_ONCE = 2**18  # samples drawn in one go
 
 
@@ -70,11 +70,11 @@ class MomentStart(Stage):
 
 @dataclass(frozen=True)
 class Likelihood(Stage):
-    r"""In place of stage 4: maximum likelihood on the support, from counts of (trigger, output, tokens there) (L5).
+    r"""Stage 4, instead of Refit: count (trigger, tokens on the support, output), and maximise the likelihood (L5).
 
-    The counts are sufficient. Estimates from every other batch, two independent halves, differ by about four times the
-    squared error of the estimate from all. Ends once a quarter of their squared distance, in the μ-norms of A and V
-    together, is at most ``tolerance`` (0: after ``max_steps``); looked at whenever the steps have doubled.
+    Where the frequencies are known, V keeps :math:`V\mu = \mu`. Ends once the Cramér–Rao error at the estimate,
+    :math:`\|A-Q\|_\mu^2 + \|V-P\|_\mu^2` as far as the learner can know it, is at most ``tolerance`` (0: after
+    ``max_steps``). Memory holds the counts: at most :math:`N^{s+2}` numbers, whatever the number of samples.
     """
 
     batch_size: int = 256
@@ -88,21 +88,9 @@ class Likelihood(Stage):
             raise InvalidArgument(f"Likelihood.tolerance is {self.tolerance!r}; expected 0 or more")
 
     def begin(self, learner):
-        host, m, N = learner.task.backend.to_numpy, learner.memory, learner.size[1]
-        A = host(learner.theta.A)
-        on = A > 0
-        if not on.any(axis=0).all():
-            raise InvalidArgument(f"A[:, {int(np.argmin(on.any(axis=0)))}] has no positive entry; expected a support")
-        positions = np.argsort(~on, axis=0, kind="stable")[: on.sum(axis=0).max()]
-        if N ** (len(positions) + 2) > CELLS:
-            raise InvalidArgument(
-                f"counts of {len(positions)} tokens of {N} take {N}^{len(positions) + 2} cells; use Refit"
-            )
-        asarray, xp = learner.task.backend.asarray, learner.xp
-        m["positions"] = asarray(positions, xp.int64)
-        m["on"] = asarray(np.take_along_axis(on, positions, axis=0), xp.bool)
-        m["counts"] = xp.zeros((2, N ** (len(positions) + 2)), dtype=xp.int64, device=learner.task.backend.device)
-        m["steps"], m["next"] = 0, 8
+        learner.memory["on"] = learner.theta.A != 0
+        self._keep(learner, Counts.empty(learner.task.backend.to_numpy(learner.memory["on"])))
+        learner.memory["steps"], learner.memory["next"], learner.memory["error"] = 0, 1, float("inf")
 
     def ahead(self, learner, steps):
         m = learner.memory
@@ -112,54 +100,47 @@ class Likelihood(Stage):
         self.advance(learner, 1)
 
     def advance(self, learner, count):
-        m, host, N = learner.memory, learner.task.backend.to_numpy, learner.size[1]
-        positions, counts = host(m["positions"]), host(m["counts"]).copy()
+        m, host = learner.memory, learner.task.backend.to_numpy
+        counts = self._counts(learner)
         count = min(learner.steps_at_once(self.batch_size, count), max(1, AT_ONCE // self.batch_size))
         place = {"seed": learner.seed} | dict(zip(("step", "first"), learner._place(self.batch_size), strict=True))
+        positions = np.stack([np.pad(p, (0, counts.width - len(p)), mode="edge") for p in counts.supports], axis=1)
         batch = learner.task.sample_at(positions, count * self.batch_size, **place)
-        columns = [host(x).astype(np.int64) for x in (batch.trigger, batch.output)]
-        columns += list(host(batch.tokens).astype(np.int64).T)
-        code = np.ravel_multi_index(tuple(columns), (N,) * len(columns))
-        half = (m["steps"] + np.arange(count * self.batch_size) // self.batch_size) % 2
-        for i in range(2):
-            counts[i] += np.bincount(code[half == i], minlength=counts.shape[1])
-        m["counts"] = learner.task.backend.asarray(counts, learner.xp.int64)
+        tokens, trigger, output = (host(x).astype(np.int64) for x in (batch.tokens, batch.trigger, batch.output))
+        self._keep(learner, counts.add_at(tokens, trigger, output))
         m["steps"] += count
         learner.samples += count * self.batch_size
+        if m["steps"] >= m["next"]:
+            self._maximise(learner, self._counts(learner))
+            expected = m["error"] / self.tolerance if self.tolerance > 0 else math.inf  # errors fall like 1/n
+            m["next"] = math.ceil(m["steps"] * min(max(GROWTH, 1.05 * expected), 8.0))
         return count, squared_size(learner, learner.theta)
 
     def verdict(self, learner, steps):
-        m = learner.memory
-        if m["steps"] >= m["next"]:
-            m["next"] = 2 * m["steps"]
-            if self.tolerance > 0:
-                counts = learner.task.backend.to_numpy(m["counts"])
-                one, two = (self._estimate(learner, part, 1e-6) for part in counts)
-                xp = learner.task.backend.asarray
-                gap = Parameters(xp(one[0] - two[0]), xp(one[1] - two[1]))
-                if squared_size(learner, gap) / 4 <= self.tolerance:
-                    return f"two halves agree to {self.tolerance:g}"
+        if learner.memory["error"] <= self.tolerance:
+            return f"the Cramér–Rao error at the estimate is at most {self.tolerance:g}"
         return f"{steps} steps" if steps >= self.max_steps else None
 
     def end(self, learner):
-        backend, m = learner.task.backend, learner.memory
-        A, V = self._estimate(learner, backend.to_numpy(m["counts"]).sum(axis=0), 1e-9)
-        everywhere = np.zeros(learner.size[::-1]).T
-        on = backend.to_numpy(m["on"])
-        columns = np.broadcast_to(np.arange(on.shape[1]), on.shape)
-        everywhere[backend.to_numpy(m["positions"])[on], columns[on]] = A[on]
-        learner.theta = Parameters(backend.asarray(everywhere), backend.asarray(V))
+        self._maximise(learner, self._counts(learner))
         super().end(learner)
 
-    def _estimate(self, learner, counts, tolerance):
-        """Maximum likelihood from a table of counts, begun at the learner's parameters, made distributions."""
-        host, m, N = learner.task.backend.to_numpy, learner.memory, learner.size[1]
-        positions, on = host(m["positions"]), host(m["on"])
-        seen = np.flatnonzero(counts)
-        trigger, output, *tokens = np.unravel_index(seen, (N,) * (len(positions) + 2))
-        A = np.where(on, np.take_along_axis(host(learner.theta.A), positions, axis=0), 0.0)
-        V = np.maximum(host(learner.theta.V).astype(float), 0.1 / N)  # EM cannot leave an entry that is 0
-        return maximum_likelihood(
-            np.stack(tokens, axis=1), trigger, output, counts[seen], A / A.sum(axis=0), V / V.sum(axis=0),
-            tolerance=tolerance,
-        )  # fmt: skip
+    @staticmethod
+    def _counts(learner) -> Counts:
+        to_numpy, m = learner.task.backend.to_numpy, learner.memory
+        return Counts.empty(to_numpy(m["on"])).merged(to_numpy(m["cells"]), to_numpy(m["count"]))
+
+    @staticmethod
+    def _keep(learner, counts):
+        backend = learner.task.backend
+        for name in ("cells", "count"):
+            learner.memory[name] = backend.asarray(getattr(counts, name), backend.xp.int64)
+
+    @staticmethod
+    def _maximise(learner, counts):
+        backend = learner.task.backend
+        mu = backend.to_numpy(learner.mu) if learner.counts is None else None
+        here = Parameters(*map(backend.to_numpy, (learner.theta.A, learner.theta.V)))
+        found = maximum_likelihood(counts, mu, here)
+        learner.memory["error"] = float(sum(estimated_error(counts, found, mu)))
+        learner.theta = Parameters(backend.asarray(found.A), backend.asarray(found.V))
