@@ -66,7 +66,7 @@ def derived(statement):
     )
     _, *numbers = statement(point)
     truths = (*derivation.bounds(False), *derivation.bounds(True), *derivation.least_squares(True))
-    differ = [int(sp.simplify(a - b) != 0) for a, b in zip(numbers, truths, strict=True)]
+    differ = [int(sp.nsimplify(a - b) != 0) for a, b in zip(numbers, truths, strict=True)]
     return {"terms of the information": wrong} | dict(zip(NAMES[1:], differ, strict=True))
 
 

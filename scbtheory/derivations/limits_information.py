@@ -6,6 +6,7 @@ Parameters are free: of trigger k the weights are :math:`(x_k, 1 - x_k)`, of :ma
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 
 import sympy as sp
@@ -32,6 +33,7 @@ def cells():
         yield MU[k] * MU[first] * MU[second], law
 
 
+@cache
 def information():
     """Minus the mean of the log-likelihood's second derivatives."""
     total = sp.zeros(4, 4)
@@ -70,6 +72,7 @@ def errors(covariance):
     )
 
 
+@cache
 def bounds(known: bool):
     """The bound at ``VALUES``: the inverse of the information of the parameters that are free."""
     inner = (sp.Matrix([[1, 0, 0], [0, 1, 0], [0, 0, m], [0, 0, 1 - m]]) if known else sp.eye(4)).subs(VALUES)
@@ -77,6 +80,7 @@ def bounds(known: bool):
     return errors(moves * (inner.T * information().subs(VALUES) * inner).inv() * moves.T)
 
 
+@cache
 def least_squares(known: bool):
     """The sandwich at ``VALUES`` from the first and second derivatives of one sample's squared loss."""
     curvature, noise = sp.zeros(4, 4), sp.zeros(4, 4)
