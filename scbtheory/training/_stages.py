@@ -19,6 +19,7 @@ from scbtheory.training._learner import deviation, noise_level, soft_threshold
 
 BOUND = 1e4  # ‖A‖²_μ + ‖V‖²_μ beyond which a run has diverged; at the truth it is below 2
 PURPOSES = TOKENS, TRIGGERS, POSITIONS, OUTPUTS
+SHORT = 20  # steps of the first thirds of a refit that ends by itself
 RELATIVE = 0.1  # a support entry is at least this part of its column's largest deviation
 
 
@@ -186,7 +187,9 @@ class Refit(Stage):
     Iterates of the last two thirds are averaged. The two thirds' own averages :math:`\bar\theta_2, \bar\theta_3` also
     say how far the result still is: independent and equally good, they differ by about four times its squared
     error. Ends once :math:`\frac14(\|\bar A_2-\bar A_3\|_\mu^2 + \|\bar V_2-\bar V_3\|_\mu^2)` is below ``tolerance``
-    (0: after ``max_steps``); it is looked at whenever the steps have doubled.
+    (0: after ``max_steps``); it is looked at whenever the steps have doubled. With a constant step the iterates' mean
+    is off by a multiple of step over batch, as the model is bilinear, which no average removes; so steps shrink by
+    :math:`\sqrt2` at each doubling, and squared bias falls like the variance. (``tolerance`` 0: a constant step.)
     """
 
     batch_size: int
@@ -194,7 +197,7 @@ class Refit(Stage):
     eta_V: float = 1.0
     eta_A: float = 1.0
     tolerance: float = 5e-5
-    max_steps: int = 4000
+    max_steps: int = 3840  # thirds of 20, doubled six times
     name: str = "refit"
 
     def begin(self, learner):
@@ -211,9 +214,9 @@ class Refit(Stage):
         m["iterate_V"] = learner.theta.V
         m["sums_A"] = xp.zeros((3, *positions.shape), dtype=backend.dtype, device=backend.device)
         m["sums_V"] = xp.zeros((3, *learner.theta.V.shape), dtype=backend.dtype, device=backend.device)
-        m["length"], m["filled"] = max(1, self.max_steps // 3), 0
+        m["length"], m["filled"] = -(-self.max_steps // 3), 0
         if self.tolerance > 0:
-            m["length"] = min(m["length"], 20)
+            m["length"] = min(m["length"], SHORT)
 
     def step(self, learner):
         self.advance(learner, 1)
@@ -234,13 +237,17 @@ class Refit(Stage):
         learner.theta = self.average(learner)
         return done, size
 
+    def _step_size(self, m):
+        """The step, shorter by a root of two whenever the thirds have doubled."""
+        return self.step_size * (SHORT / m["length"]) ** 0.5 if self.tolerance > 0 else self.step_size
+
     def _compiled(self, learner, descend, count):
         """Up to ``count`` steps in one call; it changes the arrays that it is given."""
         m, count = learner.memory, learner.steps_at_once(self.batch_size, count)
         place = learner.seed, *learner._place(self.batch_size)
         A, V = (np.array(m[f"iterate_{name}"].T, order="C") for name in "AV")
         sums = [np.array(np.swapaxes(m[f"sums_{name}"], 1, 2), order="C") for name in "AV"]
-        speeds = self.step_size * self.eta_A, self.step_size * self.eta_V
+        speeds = self._step_size(m) * self.eta_A, self._step_size(m) * self.eta_V
         positions, on = (np.ascontiguousarray(m[name].T) for name in ("positions", "on"))
         done, size = descend(
             learner.task, PURPOSES, place, self.batch_size, count, positions, on, (A, V), speeds, sums,
@@ -258,8 +265,8 @@ class Refit(Stage):
         gradient = learner.gradient_at(learner.task.backend.to_numpy(m["positions"]), here, self.batch_size)
         mean = xp.sum(on * gradient.A, axis=0, keepdims=True) / xp.sum(on, axis=0, keepdims=True)
         moved = Parameters(
-            here.A - (self.step_size * self.eta_A) * on * (gradient.A - mean),
-            here.V - (self.step_size * self.eta_V) * gradient.V,
+            here.A - (self._step_size(m) * self.eta_A) * on * (gradient.A - mean),
+            here.V - (self._step_size(m) * self.eta_V) * gradient.V,
         )
         size = squared_size(learner, moved)
         if not size <= BOUND:

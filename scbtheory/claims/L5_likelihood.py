@@ -1,0 +1,164 @@
+r"""L5. Maximum likelihood on the support reaches the bound; the refit does not."""
+
+from __future__ import annotations
+
+from functools import cache
+from types import SimpleNamespace
+
+import numpy as np
+import sympy as sp
+
+import scbtheory as scb
+from scbtheory.derivations import limits_information as derivation
+from scbtheory.training import Likelihood, Refit, rounded, train
+from scbtheory.verification import quantities
+from scbtheory.verification.claim import Claim, Control, Route
+from scbtheory.verification.profiles import sized
+
+SEEDS = range(300, 340)
+SAMPLES, BATCH = 400_000, 200
+
+
+def statement(s):
+    """n times the error of maximum likelihood, and of the refit's average over the last two thirds, A's and V's."""
+    bound, squares = s.bound, s.squares
+    return bound, tuple(s.rational(3, 2) * x for x in squares)
+
+
+# --- routes --------------------------------------------------------------------------------------
+
+
+def derived(statement):
+    r"""The score's mean is 0 and its covariance the information, so that the likelihood's maximum has the bound.
+
+    The refit's average: noise of an average of n' of n samples is n/n' times that of all, by two thirds 3/2.
+    """
+    bound, squares = derivation.bounds(True), derivation.least_squares(True)
+    likelihood, refit = statement(SimpleNamespace(bound=bound, squares=squares, rational=sp.Rational))
+    share, n = sp.symbols("share n", positive=True)
+    factor = (n / (share * n)).subs(share, sp.Rational(2, 3))
+    return {
+        "entries of the score's mean": sum(x != 0 for x in derivation.score_mean()),
+        "errors of the likelihood that differ": sum(
+            sp.nsimplify(a - b) != 0 for a, b in zip(likelihood, bound, strict=True)
+        ),
+        "errors of the refit that differ": sum(
+            sp.nsimplify(a - factor * b) != 0 for a, b in zip(refit, squares, strict=True)
+        ),
+    }
+
+
+def settings():
+    return sized(((3, 60, 2),), ((3, 60, 2), (5, 60, 2), (4, 60, 3)))
+
+
+@cache
+def errors(N, T, s):
+    """n times both errors of each last stage, (seeds, 2): likelihood, refit with a small step, with the usual one."""
+    task = scb.SCB.random(N, T, s, seed=0)
+    start = rounded(np, scb.dynamics.lift(task, 0.9, 0.9))
+    speed = {"eta_V": 1 / task.K_Q, "eta_A": 1 / task.K_P, "tolerance": 0.0, "max_steps": SAMPLES // BATCH}
+    stages = (
+        Likelihood(BATCH, tolerance=0.0, max_steps=SAMPLES // BATCH),
+        Refit(BATCH, step_size=0.05, **speed),
+        Refit(BATCH // 4, step_size=0.1, **speed | {"max_steps": 4 * SAMPLES // BATCH}),
+    )
+    truth, found = scb.Parameters.truth(task), []
+    for stage in stages:
+        rows = []
+        for seed in SEEDS:
+            away = train(task, (stage,), start=start, seed=seed, record=1e9).theta - truth
+            rows.append([SAMPLES * task.inner(x, x) for x in (away.A, away.V)])
+        found.append(np.array(rows))
+    return task, found
+
+
+def by_training(statement):
+    """Ratios of measured to stated errors: how far their 95 % intervals are from 1, in half widths beyond one."""
+    worst = {"likelihood, |z|": 0.0, "refit, |z|": 0.0}
+    for setting in settings():
+        task, (likelihood, small, _) = errors(*setting)
+        bundle = SimpleNamespace(
+            bound=scb.limits.cramer_rao(task, "known"),
+            squares=scb.limits.least_squares_error(task, "known"),
+            rational=lambda a, b: a / b,
+        )
+        for name, found, stated in zip(worst, (likelihood, small), statement(bundle), strict=True):
+            total, expected = found.sum(axis=1), sum(stated)
+            spread = total.std(ddof=1) / len(total) ** 0.5
+            worst[name] = max(worst[name], abs(total.mean() - expected) / spread)
+    return worst
+
+
+def measured():
+    """n times the sum of both errors over the bound."""
+    for setting in settings():
+        task, found = errors(*setting)
+        bound = sum(scb.limits.cramer_rao(task, "known"))
+        squares = sum(scb.limits.least_squares_error(task, "known")) / bound
+        names = (
+            ("maximum likelihood", "1"), ("refit, step 0.05", f"{1.5 * squares:.2f}"),
+            ("refit, step 0.1 and a batch of 50", f"{1.5 * squares:.2f} as the step vanishes"),
+        )  # fmt: skip
+        for (name, stated), values in zip(names, found, strict=True):
+            yield quantities.mean(
+                f"N = {setting[0]}, s = {setting[2]}: n times the error over the Cramér–Rao bound, {name}",
+                values.sum(axis=1) / bound, seeds="300 to 339", stated=stated,
+            )  # fmt: skip
+
+
+# --- controls ------------------------------------------------------------------------------------
+
+
+def likelihood_as_squares(s):
+    return tuple(s.squares), statement(s)[1]
+
+
+def refit_at_the_bound(s):
+    return s.bound, tuple(s.bound)
+
+
+def whole_average(s):
+    return s.bound, tuple(s.squares)
+
+
+CLAIM = Claim(
+    id="L5",
+    title="Maximum likelihood reaches the limit of the last stage, the refit misses it by a known factor",
+    text=r"""
+With $\mu$ known and $\Sigma = U(U^\top IU)^{-1}U^\top$ of {eq}`eq-cramer-rao`, as $n \to \infty$ for maximum
+likelihood on the counts of (trigger, copied tokens, output), and for the refit's average over the last two thirds as
+its step vanishes,
+
+$$
+\begin{aligned}
+n\,\mathbb{E}\big[\lVert\hat A-Q\rVert_\mu^2 + \lVert\hat V-P\rVert_\mu^2\big]_{\text{likelihood}}
+&\to \operatorname{tr} W\Sigma, \\
+n\,\mathbb{E}\big[\lVert\hat A-Q\rVert_\mu^2 + \lVert\hat V-P\rVert_\mu^2\big]_{\text{refit}}
+&\to \tfrac32 \operatorname{tr} W\,U H^{-1}MH^{-1}U^\top .
+\end{aligned}
+$$ (eq-efficiency)
+""",
+    assumptions="the support is right; all entries of P positive; n large",
+    scope="The likelihood's score has mean 0 and covariance $I$ for all laws of two tokens on two positions; that its "
+    "maximum then reaches the bound, and averages their sandwich, are the classical limit theorems. Both are measured.",
+    nature="asymptotic",
+    chapter="limits",
+    rests_on=("L4",),
+    statement=statement,
+    quantities=measured,
+    routes=(
+        Route("symbolic", "score and factor, N = 2, s = 2; errors at a rational point", derived),
+        Route(
+            "monte carlo",
+            f"{len(SEEDS)} runs of {SAMPLES} samples, N = 3, s = 2 (full: N = 5; s = 3)",
+            by_training,
+            3.5,
+        ),
+    ),
+    controls=(
+        Control("the likelihood no better than least squares", likelihood_as_squares),
+        Control("the refit reaches the bound", refit_at_the_bound),
+        Control("the refit averages everything", whole_average),
+    ),
+)
