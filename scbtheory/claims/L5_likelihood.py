@@ -15,7 +15,7 @@ from scbtheory.verification import quantities
 from scbtheory.verification.claim import Claim, Control, Route
 from scbtheory.verification.profiles import sized
 
-# Runs and samples of each: the likelihood is to be told from least squares, a sixth above it; the refit's third is wide.
+# Runs and samples of each: the likelihood is to be told from least squares, a sixth above it.
 FITS, SAMPLES = range(300, 1100), 50_000
 RUNS, REFIT_SAMPLES, BATCH = range(300, 430), 200_000, 100
 
@@ -61,7 +61,7 @@ def errors(N, T, s):
     speed = {"eta_V": 1 / task.K_Q, "eta_A": 1 / task.K_P, "tolerance": 0.0}
     steps = REFIT_SAMPLES // BATCH
     stages = (
-        (Likelihood(1000, tolerance=0.0, max_steps=SAMPLES // 1000), FITS),
+        (Likelihood(SAMPLES, tolerance=0.0, max_steps=1), FITS),
         (Refit(BATCH, step_size=0.05, max_steps=steps, **speed), RUNS),
         (Refit(BATCH // 4, step_size=0.1, max_steps=4 * steps, **speed), RUNS[:40]),
     )

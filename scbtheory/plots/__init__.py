@@ -12,6 +12,7 @@ from scbtheory.plots.learning import (
     side_by_side,
     softmax_flow,
 )
+from scbtheory.plots.limits import efficiency, moment_search, samples_against_length
 from scbtheory.plots.noise import noise_scale, sign_collapse, support_batches, thresholded_column
 from scbtheory.plots.performance import Results
 from scbtheory.plots.stages import creep, half_time_errors, linearisation, phase_portrait, rise, rounding
@@ -28,13 +29,16 @@ __all__ = [
     "course",
     "creep",
     "curvature",
+    "efficiency",
     "half_time_errors",
     "linearisation",
+    "moment_search",
     "noise_scale",
     "phase_portrait",
     "positions",
     "rise",
     "rounding",
+    "samples_against_length",
     "samples_needed",
     "side_by_side",
     "sign_collapse",

@@ -91,6 +91,7 @@ class Likelihood(Stage):
         learner.memory["on"] = learner.theta.A != 0
         self._keep(learner, Counts.empty(learner.task.backend.to_numpy(learner.memory["on"])))
         learner.memory["steps"], learner.memory["next"], learner.memory["error"] = 0, 1, float("inf")
+        learner.memory["fitted"] = 0
 
     def ahead(self, learner, steps):
         m = learner.memory
@@ -122,7 +123,8 @@ class Likelihood(Stage):
         return f"{steps} steps" if steps >= self.max_steps else None
 
     def end(self, learner):
-        self._maximise(learner, self._counts(learner))
+        if learner.memory["fitted"] != learner.memory["steps"]:
+            self._maximise(learner, self._counts(learner))
         super().end(learner)
 
     @staticmethod
@@ -138,7 +140,7 @@ class Likelihood(Stage):
 
     @staticmethod
     def _maximise(learner, counts):
-        backend = learner.task.backend
+        backend, learner.memory["fitted"] = learner.task.backend, learner.memory["steps"]
         mu = backend.to_numpy(learner.mu) if learner.counts is None else None
         here = Parameters(*map(backend.to_numpy, (learner.theta.A, learner.theta.V)))
         found = maximum_likelihood(counts, mu, here)
