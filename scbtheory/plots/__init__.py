@@ -12,7 +12,7 @@ from scbtheory.plots.learning import (
     side_by_side,
     softmax_flow,
 )
-from scbtheory.plots.limits import efficiency, moment_search, samples_against_length
+from scbtheory.plots.limits import efficiency, moment_search, samples_against_length, sticky_search
 from scbtheory.plots.noise import noise_scale, sign_collapse, support_batches, thresholded_column
 from scbtheory.plots.performance import Results
 from scbtheory.plots.stages import creep, half_time_errors, linearisation, phase_portrait, rise, rounding
@@ -43,6 +43,7 @@ __all__ = [
     "side_by_side",
     "sign_collapse",
     "softmax_flow",
+    "sticky_search",
     "support_batches",
     "task",
     "thresholded_column",

@@ -43,8 +43,9 @@ def moment_search(task: scb.SCB, *, samples: int, seed: int = 0) -> Picture:
 def samples_against_length(lengths, *, tried=(), vocab_size=3, sparsity=2, seed=0, runs=40, transferred=0.7) -> Picture:
     """Draw the samples that find every support in nine of ten runs, predicted as lines.
 
-    Points are measured, at ``tried`` lengths where a run has at most 5·10⁷ tokens. From scratch by boosting (N5: the sign, to the half time), after transfer by one step (N4, at ``transferred`` of
-    P'), from scratch by moments (L2); and Fano's bound, below which nobody does (L3).
+    Points are measured, at ``tried`` lengths where a run has at most 5·10⁷ tokens. From scratch by boosting (N5:
+    the sign, to the half time), after transfer by one step (N4, at ``transferred`` of P'), from scratch by moments
+    (L2); and Fano's bound, below which nobody does (L3).
     """
     tasks = {T: scb.SCB.random(vocab_size, T, sparsity, seed=seed) for T in sorted({*lengths, *tried})}
     ways = (
@@ -139,3 +140,24 @@ def _band(ax, samples, values, colour, marker, label):
     """Means with two standard errors."""
     spread = 2 * values.std(axis=1, ddof=1) / values.shape[1] ** 0.5
     ax.errorbar(samples, values.mean(axis=1), spread, color=colour, marker=marker, ms=5, lw=1.2, capsize=2, label=label)
+
+
+def sticky_search(task: scb.SCB, stickiness: float, *, samples: int, reach: int = 12, seed: int = 0) -> Picture:
+    """Draw each position's weight about a support of a sticky chain, from moments, before and after L7's inverse."""
+    batch = limits.chain_batch(task, samples, stickiness, seed=seed)
+    here, prime = batch.trigger == 0, task.P - task.mu[:, None]
+    y, out = (np.eye(task.vocab_size)[x[here]] - task.mu for x in (batch.tokens, batch.output))
+    weights = np.einsum("bo,btn,on->t", out, y, prime @ task.C) / here.sum() / np.sum((prime @ task.C) ** 2)
+    q = task.Q[:, 0]
+    at = np.arange(max(0, np.argmax(q) - reach), min(len(q), np.argmax(q) + reach + 1))
+    stated = limits.correlate(q, stickiness)
+    with canvas(columns=2, size=(7.6, 3.0), sharey=True) as (picture, axes):
+        pairs = ((weights, stated, r"$\Lambda q$"), (limits.decorrelate(weights, stickiness), q, "$q$"))
+        for ax, (found, law, name) in zip(axes, pairs, strict=True):
+            ax.vlines(at, 0, law[at], color=BLACK, lw=1.2, label=name)
+            ax.plot(at, found[at], "o", ms=4, color=BLUE, label="measured")
+            ax.set(xlabel="position $t$")
+            ax.legend(fontsize=9, loc="upper right")
+        axes[0].set_ylabel("weight")
+        panel_letters(axes, ("from each token", "less its neighbours"))
+        return picture
