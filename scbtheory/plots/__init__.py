@@ -7,10 +7,11 @@ from scbtheory.plots.learning import (
     bypass,
     comparison,
     course,
+    least_batches,
     positions,
-    samples_needed,
     side_by_side,
     softmax_flow,
+    step_sizes,
 )
 from scbtheory.plots.limits import efficiency, moment_search, samples_against_length, sticky_search
 from scbtheory.plots.noise import noise_scale, sign_collapse, support_batches, thresholded_column
@@ -31,6 +32,7 @@ __all__ = [
     "curvature",
     "efficiency",
     "half_time_errors",
+    "least_batches",
     "linearisation",
     "moment_search",
     "noise_scale",
@@ -39,10 +41,10 @@ __all__ = [
     "rise",
     "rounding",
     "samples_against_length",
-    "samples_needed",
     "side_by_side",
     "sign_collapse",
     "softmax_flow",
+    "step_sizes",
     "sticky_search",
     "support_batches",
     "task",
