@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from scbtheory.backend import same
 from scbtheory.checks import below
-from scbtheory.errors import MixedBackends, ShapeMismatch
+from scbtheory.errors import InvalidArgument, MixedBackends, ShapeMismatch
 from scbtheory.task import SCB, Batch
 
 __all__ = ["Parameters", "minibatch_gradient", "minibatch_loss", "predict"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parameters:
     """Attention ``A`` (T, N), one column a trigger, and value ``V`` (N, N); a vector space.
 
@@ -54,6 +55,11 @@ class Parameters:
             V = V - np.outer(V @ mu, np.ones(N)) + np.outer(mu, np.ones(N))
         return cls(task.backend.asarray(np.asfortranarray(A)), task.backend.asarray(V))
 
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Parameters) and same(self.A, other.A) and same(self.V, other.V)
+
+    __hash__ = None  # equality looks at the arrays
+
     def __add__(self, other: Parameters) -> Parameters:
         return Parameters(self.A + other.A, self.V + other.V)
 
@@ -76,6 +82,21 @@ def check(task: SCB, theta: Parameters, batch: Batch | None = None) -> None:
         check_array(task, "batch.tokens", batch.tokens, (len(batch), T), real=False)
         for name in ("trigger", "output"):
             check_array(task, f"batch.{name}", getattr(batch, name), (len(batch),), real=False)
+        if not batch.drawn:
+            for name in ("tokens", "trigger", "output"):
+                _check_range(task, f"batch.{name}", getattr(batch, name))
+
+
+def _check_range(task, name, array):
+    """Refuse tokens that are no whole numbers of this machine's byte order, or out of range."""
+    xp, N = task.backend.xp, task.vocab_size
+    if not xp.isdtype(array.dtype, "integral") or not getattr(array.dtype, "isnative", True):
+        raise InvalidArgument(
+            f"{name} has the type {array.dtype}; expected whole numbers in this machine's byte order, such as uint8"
+        )
+    low, high = (int(f(array)) for f in (xp.min, xp.max)) if 0 not in array.shape else (0, 0)
+    if low < 0 or high >= N:
+        raise InvalidArgument(f"{name} has entries from {low} to {high}; expected tokens from 0 to {N - 1}")
 
 
 def check_array(task: SCB, name: str, array, shape: tuple[int, ...], *, real: bool = True) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from scbtheory.checks import below, count
-from scbtheory.kernels import grouped, packing
-from scbtheory.kernels.compiled import choose
+from scbtheory.kernels import choose, packing
 from scbtheory.kernels.stream import STEP_BITS, Stream
 from scbtheory.model import Parameters, centred, check, contributions, tables
 from scbtheory.task import OUTPUTS, POSITIONS, SCB, TRIGGERS
@@ -67,9 +66,10 @@ def _plain(task, theta, batch_size, seed, step, first, projected, memory):
 def _packed(task, theta, batch_size, seed, step, first, projected, memory):
     """Yield the gradient of each part of a batch whose samples travel in packs, m to a byte."""
     backend, xp, loops, N = task.backend, task.backend.xp, task.backend.kernels, task.vocab_size
-    if backend.name == "numpy":
+    in_one_go = getattr(loops, "packed_gradient", None)
+    if in_one_go is not None:
         streams, first = _streams(task, batch_size, seed, step, first)
-        yield grouped.gradient(task, theta, batch_size, streams, first, memory, projected=projected)
+        yield in_one_go(task, theta, batch_size, streams, first, memory, projected=projected)
         return
     m = packing.width(N)
     D = backend.asarray(packing.incidence(N, m)) if m > 1 else None  # one token is its own code

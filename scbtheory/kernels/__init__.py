@@ -23,3 +23,11 @@ MODULES = {"numpy": "host", "cupy": "cuda"}  # any other array library runs the 
 def loops_for(name):
     """Return the module with the token loops of the backend called ``name``."""
     return import_module(f"scbtheory.kernels.{MODULES.get(name, 'reference')}")
+
+
+def choose(stream, index, tables, which):
+    """Return, at the uniform numbers ``index`` of a stream, the first entry of row ``which`` of ``tables`` above it.
+
+    On the host, for triggers, positions and outputs: few numbers, the same bits for every backend.
+    """
+    return import_module("scbtheory.kernels.compiled").choose(stream, index, tables, which)

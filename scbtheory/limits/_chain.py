@@ -71,7 +71,7 @@ def chain_batch(task: SCB, samples: int, stickiness: float, *, seed: int, step: 
     InvalidArgument : a number is out of range, or the task is not on NumPy.
     """
     rate, B, T = _stickiness(stickiness), count("samples", samples), task.context_length
-    if task.backend.name != "numpy":
+    if not isinstance(task.mu, np.ndarray):
         raise InvalidArgument(f"the task is on {task.backend.name}; chains are drawn on NumPy: task.on('numpy')")
     fresh = task.sample(B, seed=seed, step=step)
     generator = np.random.default_rng([seed, step])

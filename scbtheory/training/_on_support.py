@@ -31,8 +31,8 @@ class MomentStart(Stage):
     false_alarm: float = 0.1
     name: str = "moments"
 
-    def check(self):
-        super().check()
+    def __post_init__(self):
+        super().__post_init__()
         detection_threshold(N=2, T=2, false_alarm=self.false_alarm)
 
     def step(self, learner):
@@ -81,11 +81,6 @@ class Likelihood(Stage):
     tolerance: float = 5e-5
     max_steps: int = 4000
     name: str = "likelihood"
-
-    def check(self):
-        super().check()
-        if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
-            raise InvalidArgument(f"Likelihood.tolerance is {self.tolerance!r}; expected 0 or more")
 
     def begin(self, learner):
         learner.memory["on"] = learner.theta.A != 0

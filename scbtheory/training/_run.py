@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from scbtheory import population
-from scbtheory.checks import below
+from scbtheory.checks import below, count, real
 from scbtheory.dynamics import reduce
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters, check
 from scbtheory.task import SCB
 from scbtheory.training._history import Boundary, Divergence, History
 from scbtheory.training._learner import Learner
-from scbtheory.training._stages import BOUND
+from scbtheory.training._stages import BOUND, Stage
 
 
 def train(
@@ -61,13 +61,20 @@ def train(
     packed = mu == "known" if packed is None else bool(packed)
     if packed and mu != "known":
         raise InvalidArgument(f"mu is {mu!r} and packed is True; packed samples are not counted: mu must be 'known'")
-    if not record > 1:
+    if not real("record", record) > 1:
         raise InvalidArgument(f"record is {record!r}; expected a factor above 1")
+    record, max_samples = float(record), None if max_samples is None else count("max_samples", max_samples)
     if not stages:
         raise InvalidArgument("stages is empty; expected at least one, such as those of training.algorithm(task)")
     for stage in stages:
-        stage.check()
-    start = start or Parameters.initial(task)
+        if not isinstance(stage, Stage):
+            raise InvalidArgument(f"stages has {stage!r}; expected stages such as those of training.algorithm(task)")
+        if max_samples is None and stage.endless:
+            raise InvalidArgument(
+                f"the stage {stage.name!r} ends by no rule of its own and max_samples is None: training would never "
+                "end; give max_samples, or the stage max_steps"
+            )
+    start = Parameters.initial(task) if start is None else start
     check(task, start)
     description = {
         "task": _fingerprint(task, start), "seed": below("seed", seed, 2**64), "mu": mu, "packed": packed,
@@ -77,6 +84,11 @@ def train(
     if checkpoint is not None and Path(checkpoint).exists():
         history = History.load(checkpoint)
         learner = _restore(task, history, description)
+        if max_samples is not None and learner.samples > max_samples:
+            raise InvalidArgument(
+                f"max_samples is {max_samples}, but the run in {checkpoint} has used {learner.samples} already; "
+                "give at least as many, or another checkpoint"
+            )
     else:
         learner = Learner(task, seed, start, task.mu, packed=packed)
         if mu == "estimated":

@@ -8,10 +8,11 @@ has ``advance`` for ``step`` and says by ``ahead`` how many.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from scbtheory.checks import count, positive, real
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters
 from scbtheory.task import OUTPUTS, POSITIONS, TOKENS, TRIGGERS
@@ -21,6 +22,26 @@ BOUND = 1e4  # ‖A‖²_μ + ‖V‖²_μ beyond which a run has diverged; at t
 PURPOSES = TOKENS, TRIGGERS, POSITIONS, OUTPUTS
 SHORT = 20  # steps of the first thirds of a refit that ends by itself
 RELATIVE = 0.1  # a support entry is at least this part of its column's largest deviation
+
+
+def between(low, high):
+    """A check of numbers from ``low`` to below ``high``."""
+
+    def check(name, value):
+        if not low <= real(name, value) < high:
+            raise InvalidArgument(f"{name} is {value!r}; expected a number from {low:g} to below {high:g}")
+        return float(value)
+
+    return check
+
+
+ACCEPTED = {
+    "batch_size": count, "max_steps": count, "patience": count,
+    "step_size": positive, "eta_V": positive, "eta_A": positive, "mass": positive, "standing_out": positive,
+    "epsilon": positive, "c": between(0, math.inf), "tolerance": between(0, math.inf),
+    "relative": between(0, 1), "beta_1": between(0, 1), "beta_2": between(0, 1),
+}  # fmt: skip
+"""What each number of a stage may be, by its name: a function of name and value, as in :mod:`scbtheory.checks`."""
 
 
 class Stage:
@@ -51,12 +72,17 @@ class Stage:
             learner.theta = before
         return 1, size
 
-    def check(self):
-        """Refuse numbers that no run can use."""
-        for field in ("batch_size", "step_size", "eta_V", "eta_A", "max_steps"):
-            value = getattr(self, field, 1)
-            if not (math.isfinite(value) and value > 0):
-                raise InvalidArgument(f"{type(self).__name__}.{field} is {value!r}; expected a number above 0")
+    def __post_init__(self):
+        """Refuse numbers that no run can use; keep the others as Python's own, whatever their type was."""
+        for field in fields(self):
+            if field.name in ACCEPTED:
+                name = f"{type(self).__name__}.{field.name}"
+                object.__setattr__(self, field.name, ACCEPTED[field.name](name, getattr(self, field.name)))
+
+    @property
+    def endless(self) -> bool:
+        """Whether it ends by no rule of its own."""
+        return False
 
     def descend(self, learner, gradient):
         """One step along the projected estimator, with V and A at their own speeds."""
