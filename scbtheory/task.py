@@ -85,9 +85,8 @@ class SCB:
             raise ShapeMismatch(f"Q has shape {shape}; expected (T, {N}): one column for each token of P")
         host_P, host_Q = _columns("P", host_P), _columns("Q", host_Q)
         self._host_mu = _stationary(host_P)
-        for matrix in (host_P, host_Q, self._host_mu):
-            matrix.flags.writeable = False  # on NumPy the arrays below are these: a task's law cannot be edited
-        self._host_P, self._host_Q = host_P, host_Q
+        # On NumPy the arrays below are these: a task's law cannot be edited.
+        self._host_P, self._host_Q, self._host_mu = (_kept(x) for x in (host_P, host_Q, self._host_mu))
         self.P, self.Q = self.backend.asarray(host_P), self.backend.asarray(host_Q)
         self.mu = self.backend.asarray(self._host_mu)
 
@@ -144,9 +143,7 @@ class SCB:
     @cached_property
     def C(self):
         r""":math:`C = \mathrm{diag}(\mu) - \mu\mu^\top`, the covariance of a one-hot token, (N, N)."""
-        C = np.diag(self._host_mu) - np.outer(self._host_mu, self._host_mu)
-        C.flags.writeable = False
-        return self.backend.asarray(C)
+        return self.backend.asarray(_kept(np.diag(self._host_mu) - np.outer(self._host_mu, self._host_mu)))
 
     @property
     def token_dtype(self):
@@ -265,11 +262,11 @@ class SCB:
 
     @cached_property
     def _position_cdfs(self):
-        return np.stack([distribution_function(column) for column in self._host_Q.T])
+        return _kept(np.stack([distribution_function(column) for column in self._host_Q.T]))
 
     @cached_property
     def _output_cdfs(self):
-        return np.stack([distribution_function(column) for column in self._host_P.T])
+        return _kept(np.stack([distribution_function(column) for column in self._host_P.T]))
 
     def __reduce__(self):
         dtype = str(self.backend.dtype).rpartition(".")[2].rstrip("'>")
@@ -367,7 +364,13 @@ def distribution_function(probabilities) -> np.ndarray:
     """Cumulative sums, exactly 1 from the last possible outcome on, so that u < 1 never overshoots."""
     cdf = np.minimum(np.cumsum(probabilities), 1.0)
     cdf[np.flatnonzero(probabilities)[-1] :] = 1.0
-    return cdf
+    return _kept(cdf)
+
+
+def _kept(array) -> np.ndarray:
+    """The same array, for keeping: nobody who is given it can change it."""
+    array.flags.writeable = False
+    return array
 
 
 def _check_memory(task, batch_size):

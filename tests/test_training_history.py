@@ -130,7 +130,7 @@ def test_bad_options_are_refused(task):
         with pytest.raises(InvalidArgument, match=word):
             training.train(task, stages, **{"max_samples": 100} | options)
     with pytest.raises(ShapeMismatch):
-        training.train(task, good, start=scb.Parameters(task.Q[:5], task.P))
+        training.train(task, good, max_samples=100, start=scb.Parameters(task.Q[:5], task.P))
 
 
 @pytest.mark.parametrize(
