@@ -13,10 +13,11 @@ import numpy as np
 
 from scbtheory.errors import InvalidArgument
 from scbtheory.kernels.compiled import SHIFT, cells
+from scbtheory.kernels.device import step_gradient
 from scbtheory.kernels.reference import draw_at
 from scbtheory.kernels.stream import GOLDEN, MIX_1, MIX_2, Stream
 
-__all__ = ["accumulate", "draw", "draw_at", "histogram"]
+__all__ = ["accumulate", "draw", "draw_at", "histogram", "step_gradient"]
 
 THREADS = 128  # in a block
 SPAN = 4096  # positions that one block of ``histogram`` covers
