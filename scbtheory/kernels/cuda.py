@@ -14,9 +14,10 @@ import numpy as np
 
 from scbtheory.kernels.compiled import SHIFT, cells
 from scbtheory.kernels.device import step_gradient
+from scbtheory.kernels.device_stages import descend, moment_sums
 from scbtheory.kernels.stream import GOLDEN, MIX_1, MIX_2, Stream
 
-__all__ = ["accumulate", "draw", "draw_at", "histogram", "step_gradient"]
+__all__ = ["accumulate", "descend", "draw", "draw_at", "histogram", "moment_sums", "step_gradient"]
 
 THREADS = 128  # in a block
 SPAN = 4096  # positions that one block of ``histogram`` covers

@@ -41,7 +41,7 @@ def source(*names):
     numbers = {"WIDE_BINS": WIDE_BINS, "TABLE_BYTES": TABLE_BYTES}
     words = {"GOLDEN": GOLDEN, "MIX_1": MIX_1, "MIX_2": MIX_2}
     lines = [f"#define {k} {v}" for k, v in numbers.items()] + [f"#define {k} {v:#x}ULL" for k, v in words.items()]
-    return "\n".join([*lines, *((SOURCES / f"{name}.cu").read_text() for name in ("random", *names))])
+    return "\n".join([*lines, *((SOURCES / f"{name}.cu").read_text() for name in ("common", *names))])
 
 
 def fields(text, struct):
@@ -65,6 +65,8 @@ class Record:
 
     def set(self, **values):
         for name, value in values.items():
+            if isinstance(value, float):
+                value = int(np.float64(value).view(np.uint64))
             self.words[self.place[name]] = value if isinstance(value, (int, np.integer)) else address(value)
 
     def law(self, stream, guide, boundaries):
@@ -78,7 +80,7 @@ def address(array) -> int:
 
 
 def guide(boundaries):
-    """Return, for each 16 codes, the token of the first and where the next begins (see ``sources/random.cu``)."""
+    """Return, for each 16 codes, the token of the first and where the next begins (see ``sources/common.cu``)."""
     start = 16 * np.arange(GUIDE)
     token = np.searchsorted(boundaries, start, side="right")
     inside = np.searchsorted(boundaries, start + 16, side="left") - token
@@ -271,10 +273,15 @@ def step_gradient(task, theta, size, streams, first, memory, *, projected, packe
     tuple
         (T, N) and (N, N) arrays on the device; nothing has waited for them.
     """
+    return plan(task, packed)(theta, size, streams, first, memory, projected)
+
+
+def plan(task, packed) -> Plan:
+    """Return the plan of a task, made once."""
     plans = vars(task).setdefault("_device_plans", {})
     if packed not in plans:
         plans[packed] = Plan(task, packed)
-    return plans[packed](theta, size, streams, first, memory, projected)
+    return plans[packed]
 
 
 STEP_KERNELS = tuple(
@@ -290,10 +297,15 @@ STEP_KERNELS = tuple(
 @functools.lru_cache(maxsize=256)
 def kernel(expression, shared):
     """Return a kernel of the step that may take ``shared`` bytes of a block's fast memory."""
-    function = module("step", "gradient", kernels=STEP_KERNELS).get_function(expression)
+    return function(module("step", "gradient", kernels=STEP_KERNELS), expression, shared)
+
+
+def function(compiled, expression, shared):
+    """Return a kernel of a compiled module."""
+    found = compiled.get_function(expression)
     if shared > 48 * 1024:  # beyond, a kernel has to ask
-        function.max_dynamic_shared_size_bytes = shared
-    return function
+        found.max_dynamic_shared_size_bytes = shared
+    return found
 
 
 @functools.lru_cache(maxsize=8)

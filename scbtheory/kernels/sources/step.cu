@@ -27,35 +27,6 @@ struct Step {
     integer *trigger, *output;                                /* (rows m): asked for where products are not made here */
 };
 
-#define POOL extern __shared__ double pool[]
-
-/* Inclusive sums over the threads of a block; space[threads - 1] is the total until the next call. */
-__device__ inline integer scan(integer value, integer* space) {
-    unsigned lane = threadIdx.x;
-    __syncthreads();
-    space[lane] = value;
-    for (unsigned away = 1; away < blockDim.x; away *= 2) {
-        __syncthreads();
-        integer before = lane >= away ? space[lane - away] : 0;
-        __syncthreads();
-        space[lane] += before;
-    }
-    __syncthreads();
-    return space[lane];
-}
-
-/* The sum over the threads of a block, a power of two of them. */
-__device__ inline double total_of(double value, double* space) {
-    __syncthreads();
-    space[threadIdx.x] = value;
-    for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) space[threadIdx.x] += space[threadIdx.x + half];
-    }
-    __syncthreads();
-    return space[0];
-}
-
 /* 1. Blocks 0 to N - 1: the samples of a trigger in order, and where they and their packs begin.
    The others: sums of |A| over slices of a column, and z = 0. */
 template <typename Real>

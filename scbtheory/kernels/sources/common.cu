@@ -1,4 +1,4 @@
-/* Counter-based random numbers and exact draws; what every kernel begins with. MIX_1, MIX_2, GOLDEN are defined before. */
+/* Counter-based random numbers, exact draws, and sums over a block: what every kernel begins with. */
 
 #define UNROLL _Pragma("unroll")
 
@@ -59,4 +59,34 @@ __device__ inline word four_codes(word origin, word number) {
 __device__ inline unsigned token_at(const Law& law, word number) {
     unsigned code = (mix(law.origin + (number >> 2) * GOLDEN) >> 16 * (number & 3)) & 0xFFFF;
     return token_of(law, law.guide, code, number);
+}
+
+/* A block's fast memory. */
+#define POOL extern __shared__ double pool[]
+
+/* Inclusive sums over the threads of a block; space[threads - 1] is the total until the next call. */
+__device__ inline integer scan(integer value, integer* space) {
+    unsigned lane = threadIdx.x;
+    __syncthreads();
+    space[lane] = value;
+    for (unsigned away = 1; away < blockDim.x; away *= 2) {
+        __syncthreads();
+        integer before = lane >= away ? space[lane - away] : 0;
+        __syncthreads();
+        space[lane] += before;
+    }
+    __syncthreads();
+    return space[lane];
+}
+
+/* The sum over the threads of a block, a power of two of them. */
+__device__ inline double total_of(double value, double* space) {
+    __syncthreads();
+    space[threadIdx.x] = value;
+    for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) space[threadIdx.x] += space[threadIdx.x + half];
+    }
+    __syncthreads();
+    return space[0];
 }
