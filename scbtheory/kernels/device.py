@@ -1,9 +1,10 @@
 r"""A whole training step on a GPU, in six launches, and nothing that waits for the host.
 
 Triggers, positions and outputs are drawn on the device, from the bits that the CPU uses; a sample's copied token is
-computed from its number. Tokens are drawn twice, for the histograms and for the gradient, and never stored: arithmetic
-is cheaper there than memory. Histograms are sums of integers, all other sums have a fixed order, and how the work is
-cut depends on the sizes alone: results are the same from run to run and on every card.
+computed from its number. Tokens are drawn for the histograms, and for the gradient again; only where a whole batch
+takes little memory they are kept in between, a byte for each code (see ``KEEP``). Histograms are sums of integers, all
+other sums have a fixed order, and how the work is cut depends on the sizes alone: results are the same from run to run
+and on every card.
 
 1. ``prepare``: samples grouped by trigger; the size of A's columns. 2. ``forward``: the histograms.
 3. ``residuals``: outputs, residuals, and what each code adds to A's gradient. 4. ``values``: V's gradient, in parts.
@@ -34,6 +35,7 @@ TABLE_BYTES = 2**14  # of tables in fast memory, for ``backward``
 TILE = 4 * THREADS  # positions of a block of ``backward``
 BLOCKS = 1024  # enough to fill a large card several times over
 GUIDE = 4096  # entries, 16 codes each
+KEEP = "fits"  # codes, if those of the batch fit the memory; "always": the batch in parts that fit; "never"
 
 
 def source(*names):
@@ -97,7 +99,7 @@ class Geometry:
     ----------
     m, codes : tokens in a code; how many codes there are.
     packs : at most so many packs hold the batch, whatever its triggers.
-    rows : packs of one part of the batch.
+    rows, words : packs of one part of the batch; words of four codes in a pack that is kept, 0 where none is.
     slices : of a column, for the sum of its sizes.
     span, warps : positions and packs of one block of ``forward``; no warps: one pack.
     tiles, splits : blocks of ``backward`` along a column, and for its packs.
@@ -109,6 +111,7 @@ class Geometry:
     codes: int
     packs: int
     rows: int
+    words: int
     slices: int
     span: int
     warps: int
@@ -120,24 +123,27 @@ class Geometry:
 
 
 @functools.lru_cache(maxsize=64)
-def geometry(N, T, B, packed, memory, itemsize) -> Geometry:
+def geometry(N, T, B, packed, memory, itemsize, keep="fits") -> Geometry:
     """Return the cut of a step of B samples that keeps at most ``memory`` bytes besides the gradients, if it can."""
     m = packing.width(N) if packed else 1
     codes = N**m
     packs = min(B, (B + N * (m - 1)) // m)
-    rows = max(1, min(packs, memory // 2 // (16 * m * N + codes * itemsize)))
+    each_pack, words = 16 * m * N + codes * itemsize, -(-T // 4)
+    if keep == "never" or codes > 256 or (keep == "fits" and packs * (each_pack + 4 * words) > memory * 3 // 4):
+        words = 0
+    rows = max(1, min(packs, memory * 3 // 4 // (each_pack + 4 * words)))
     warps = 0 if m * N > LANES else 8 if m * N <= LANES // 2 else 4
     groups = -(-rows // warps) if warps else rows
     shortest, longest = (512, 4096) if warps else (4096, 65536)
     span = min(max(512 * -(-T * groups // (512 * BLOCKS)), shortest), longest)
     tiles = -(-T // TILE)
-    splits = max(1, min(-(-BLOCKS // (N * tiles)), rows // (4 * N), memory // 4 // (N * T * itemsize)))
+    splits = max(1, min(-(-BLOCKS // (N * tiles)), rows // (4 * N), memory // 8 // (N * T * itemsize)))
     columns = next((c for c in (1, 2, 4, 8, 16) if 16 * c >= N), 0) if N <= DENSE else 0
     each = 1 if N <= 16 else 2 if N <= 32 else 4
     across = -((-N // (16 * each)) ** 2)
     parts = max(1, min(BLOCKS // across, -(-rows * m // 64), memory // 8 // (8 * N * N))) if columns else 0
     slices = min(64, -(-T // 8192))
-    return Geometry(m, codes, packs, rows, slices, span, warps, tiles, splits, parts, columns, each)
+    return Geometry(m, codes, packs, rows, words, slices, span, warps, tiles, splits, parts, columns, each)
 
 
 class Plan:
@@ -168,7 +174,7 @@ class Plan:
         """Return the gradients for A (T, N), its columns contiguous, and V (N, N), of one batch."""
         task, xp, record = self.task, self.task.backend.xp, self.record
         N, T, dtype = task.vocab_size, task.context_length, task.backend.dtype
-        cut = geometry(N, T, size, self.packed, memory, xp.dtype(dtype).itemsize)
+        cut = geometry(N, T, size, self.packed, memory, xp.dtype(dtype).itemsize, KEEP)
         scratch = self._scratch(cut, size)
         A, V = xp.ascontiguousarray(theta.A.T), xp.ascontiguousarray(theta.V)
         into_A, into_V = xp.empty((N, T), dtype=dtype), xp.zeros((N, N), dtype=dtype)
@@ -178,7 +184,7 @@ class Plan:
         record.set(
             triggers=triggers.origin, positions=positions.origin, outputs=outputs.origin, first=first, B=size,
             m=cut.m, codes=cut.codes, projected=int(projected), A=A, V=V, into_A=into_A, into_V=into_V,
-            slices=cut.slices, span=cut.span, splits=cut.splits, tiles=cut.tiles, parts=cut.parts,
+            slices=cut.slices, span=cut.span, splits=cut.splits, tiles=cut.tiles, parts=cut.parts, words=cut.words,
             columns=into_A if cut.splits == 1 else scratch["columns"],
         )  # fmt: skip
         for begin in range(0, cut.packs, cut.rows):
@@ -241,6 +247,7 @@ class Plan:
         }  # fmt: skip
         scratch |= {name: xp.empty(shape, dtype=xp.float64) for name, shape in shapes.items()}
         scratch["tables"] = xp.empty((cut.rows, cut.codes), dtype=dtype)
+        scratch["stored"] = xp.empty((cut.rows, cut.words), dtype=xp.uint32)
         scratch["columns"] = xp.empty((cut.splits if cut.splits > 1 else 0, N, T), dtype=dtype)
         self.kept = (cut, size), scratch
         return scratch

@@ -47,8 +47,10 @@ def close(computed, expected, dtype=np.float64):
 
 @pytest.mark.parametrize("projected", [True, False])
 @pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("keep", ["fits", "never"])
 @pytest.mark.parametrize(("N", "T", "B"), [(3, 1030, 37), (2, 601, 64), (16, 517, 40), (33, 260, 70)])
-def test_the_gradient_is_the_cpus(emulator, N, T, B, packed, projected):
+def test_the_gradient_is_the_cpus(emulator, monkeypatch, N, T, B, packed, projected, keep):
+    monkeypatch.setattr(device, "KEEP", keep)
     task = scb.SCB.random(N, T, 2, seed=1)
     theta = scb.Parameters.random(task, seed=2)
     options = {"packed": packed, "projected": projected}
@@ -58,8 +60,10 @@ def test_the_gradient_is_the_cpus(emulator, N, T, B, packed, projected):
 
 @pytest.mark.parametrize(("N", "T", "B"), [(70, 300, 30), (130, 300, 30), (300, 90, 12)])
 @pytest.mark.parametrize("packed", [True, False])
-def test_many_tokens(emulator, N, T, B, packed):
+@pytest.mark.parametrize("keep", ["fits", "never"])
+def test_many_tokens(emulator, monkeypatch, N, T, B, packed, keep):
     """Bins of a block in two halves (70), in the device's memory (130), and products by the array library (300)."""
+    monkeypatch.setattr(device, "KEEP", keep)
     task = scb.SCB.random(N, T, 2, seed=1)
     theta = scb.Parameters.random(task, seed=2)
     packed = packed and N <= 256
@@ -77,7 +81,9 @@ def test_single_precision(emulator, N, T, B):
 
 
 @pytest.mark.parametrize(("N", "T", "memory"), [(3, 1030, 40_000), (16, 517, 40_000), (300, 90, 60_000)])
-def test_a_batch_in_parts(emulator, N, T, memory):
+@pytest.mark.parametrize("keep", ["always", "never"])
+def test_a_batch_in_parts(emulator, monkeypatch, N, T, memory, keep):
+    monkeypatch.setattr(device, "KEEP", keep)
     task = scb.SCB.random(N, T, 2, seed=1)
     theta = scb.Parameters.random(task, seed=2)
     packed = N <= 256
@@ -178,18 +184,20 @@ TABLE = [  # N, T, B: the sizes that a card is measured at
 
 
 @pytest.mark.parametrize("itemsize", [4, 8])
+@pytest.mark.parametrize("keep", ["fits", "always", "never"])
 @pytest.mark.parametrize(("N", "T", "B"), TABLE)
-def test_the_cut_fits_a_card(N, T, B, itemsize):
+def test_the_cut_fits_a_card(N, T, B, keep, itemsize):
     """Grids, fast memory and what is held between launches."""
     packed = N <= 256
-    cut = device.geometry(N, T, B, packed, 2**26, itemsize)
+    cut = device.geometry(N, T, B, packed, 2**26, itemsize, keep)
     assert cut.rows * 1.0 * (-(-T // cut.span)) < 2**31
     assert cut.tiles * N * cut.splits < 2**31
     assert N * (1 + cut.slices) < 2**31
     forward = 16384 + (cut.warps * cut.m * N * 256 if cut.warps else 8 * N if N <= device.WIDE_BINS else 0)
     assert max(forward, device._tile_bytes(cut.columns)) <= 164 * 1024  # an A100's, less than an H100's
     seats = cut.rows * cut.m
-    held = 16 * seats * N + cut.rows * cut.codes * itemsize + 8 * cut.parts * N**2
+    held = 16 * seats * N + cut.rows * (cut.codes * itemsize + 4 * cut.words) + 8 * cut.parts * N**2
+    assert cut.words == 0 or cut.codes <= 256
     held += 8 * B + (cut.splits * N * T * itemsize if cut.splits > 1 else 0)
     assert held <= 2**26 or cut.rows == 1
     assert cut.packs >= -(-B // cut.m)

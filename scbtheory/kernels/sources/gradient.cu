@@ -110,7 +110,7 @@ __global__ void values(Step<Real> s) {
         }
 }
 
-/* 5. A tile of 1024 positions of a column: what the same tokens, drawn again, add to its gradient. */
+/* 5. A tile of 1024 positions of a column: what the same tokens, kept or drawn again, add to its gradient. */
 template <typename Real>
 __global__ void backward(Step<Real> s) {
     POOL;
@@ -122,7 +122,7 @@ __global__ void backward(Step<Real> s) {
     integer high = s.packs[k + 1] < s.begin + s.rows ? s.packs[k + 1] : s.begin + s.rows, count = high > low ? high - low : 0;
     integer stop = low + count * (split + 1) / s.splits;
     low += count * split / s.splits;
-    load_guide(s, guide);
+    if (!s.words) load_guide(s, guide);
     double sums[4] = {};
     for (integer pack = low; pack < stop; pack += at_once > 0 ? at_once : 1) {
         integer packs = at_once == 0 ? 1 : stop - pack < at_once ? stop - pack : at_once;
@@ -132,6 +132,15 @@ __global__ void backward(Step<Real> s) {
             for (integer i = threadIdx.x; i < packs * codes; i += blockDim.x) tables[i] = from[i];
         __syncthreads();
         if (t >= s.T) continue;
+        const unsigned* kept = s.stored + (pack - s.begin) * s.words + t / 4;
+        if (s.words && at_once > 0) {
+            _Pragma("unroll 4") for (integer p = 0; p < packs; ++p) {
+                unsigned four = kept[p * s.words];
+                const Real* table = tables + p * codes;
+                UNROLL for (int i = 0; i < 4; ++i) sums[i] += table[four >> 8 * i & 0xFF];
+            }
+            continue;
+        }
         for (integer p = 0; p < packs; ++p) {
             unsigned token[4];
             four_tokens(s, guide, number_of(s, pack + p) + t, token);

@@ -1,4 +1,4 @@
-/* One training step in six launches; tokens are drawn twice and never stored.
+/* One training step in six launches; tokens are drawn twice, or kept as bytes from the first half to the second.
 
    Samples with one trigger travel in packs of m, one code a position (kernels/packing.py); pack p has row p of the
    codes. Samples drawn one by one (plain) are packs of one, and pack p has the row of its own sample. Attention's
@@ -20,6 +20,8 @@ struct Step {
     integer* z;                                               /* (rows m, N): integers, then float64 */
     double* residual;                                         /* (rows m, N) */
     Real* tables;                                             /* (rows, codes) */
+    unsigned* stored;                                         /* (rows, words): four codes in each, or none */
+    integer words;
     double* values;                                           /* (parts, N, N) */
     Real* columns;                                            /* (splits, N, T) */
     double* sums;                                             /* (splits, N, tiles) */
@@ -112,6 +114,12 @@ __device__ void four_tokens(const Step<Real>& s, const unsigned* guide, word num
     UNROLL for (int i = 0; i < 4; ++i) token[i] = token_of(s.law, guide, codes >> 16 * i & 0xFFFF, number + i);
 }
 
+/* Keep four tokens below 256, at position t, for ``backward``. */
+template <typename Real>
+__device__ void keep(const Step<Real>& s, integer row, integer t, const unsigned* token) {
+    if (s.words) s.stored[row * s.words + t / 4] = token[0] | token[1] << 8 | token[2] << 16 | token[3] << 24;
+}
+
 template <typename Real>
 struct alignas(2 * sizeof(Real)) Two { Real first, second; };
 
@@ -150,6 +158,7 @@ __global__ void forward(Step<Real> s) {
         unsigned code[4];
         integer weight[4];
         four_tokens(s, guide, number + t, code);
+        keep(s, row, t, code);
         four_weights(s, weights + t, stop - t, scale, weight);
         UNROLL for (int i = 0; i < 4; ++i) {
             for (int j = 1; j < m; ++j) {
@@ -188,6 +197,7 @@ __global__ void forward_wide(Step<Real> s) {
         unsigned token[4];
         integer weight[4];
         four_tokens(s, guide, number + t, token);
+        keep(s, row, t, token);
         four_weights(s, weights + t, stop - t, scale, weight);
         UNROLL for (int i = 0; i < 4; ++i) {
             if (near) {
