@@ -129,19 +129,19 @@ def geometry(N, T, B, packed, memory, itemsize, keep="fits") -> Geometry:
     codes = N**m
     packs = min(B, (B + N * (m - 1)) // m)
     each_pack, words = 16 * m * N + codes * itemsize, -(-T // 4)
-    if keep == "never" or codes > 256 or (keep == "fits" and packs * (each_pack + 4 * words) > memory * 3 // 4):
+    if keep == "never" or codes > 256 or (keep == "fits" and packs * (each_pack + 4 * words) > memory * 7 // 8):
         words = 0
-    rows = max(1, min(packs, memory * 3 // 4 // (each_pack + 4 * words)))
+    rows = max(1, min(packs, memory * 7 // 8 // (each_pack + 4 * words)))
     warps = 0 if m * N > LANES else 8 if m * N <= LANES // 2 else 4
     groups = -(-rows // warps) if warps else rows
     shortest, longest = (512, 4096) if warps else (4096, 65536)
     span = min(max(512 * -(-T * groups // (512 * BLOCKS)), shortest), longest)
     tiles = -(-T // TILE)
-    splits = max(1, min(-(-BLOCKS // (N * tiles)), rows // (4 * N), memory // 8 // (N * T * itemsize)))
+    splits = max(1, min(-(-BLOCKS // (N * tiles)), rows // (4 * N), memory // 16 // (N * T * itemsize)))
     columns = next((c for c in (1, 2, 4, 8, 16) if 16 * c >= N), 0) if N <= DENSE else 0
     each = 1 if N <= 16 else 2 if N <= 32 else 4
     across = -((-N // (16 * each)) ** 2)
-    parts = max(1, min(BLOCKS // across, -(-rows * m // 64), memory // 8 // (8 * N * N))) if columns else 0
+    parts = max(1, min(BLOCKS // across, -(-rows * m // 64), memory // 16 // (8 * N * N))) if columns else 0
     slices = min(64, -(-T // 8192))
     return Geometry(m, codes, packs, rows, words, slices, span, warps, tiles, splits, parts, columns, each)
 
@@ -167,14 +167,14 @@ class Plan:
         self.record = Record(source("step"), "Step")
         N, T = task.vocab_size, task.context_length
         self.record.set(**self.constants, N=N, T=T, plain=int(not packed), sparsity=sparsity)
-        self.real = {4: "float", 8: "double"}[xp.dtype(backend.dtype).itemsize]
+        self.real = {4: "float", 8: "double"}[np.dtype(backend.dtype).itemsize]
         self.kept = None, None
 
     def __call__(self, theta, size, streams, first, memory, projected):
         """Return the gradients for A (T, N), its columns contiguous, and V (N, N), of one batch."""
         task, xp, record = self.task, self.task.backend.xp, self.record
         N, T, dtype = task.vocab_size, task.context_length, task.backend.dtype
-        cut = geometry(N, T, size, self.packed, memory, xp.dtype(dtype).itemsize, KEEP)
+        cut = geometry(N, T, size, self.packed, memory, np.dtype(dtype).itemsize, KEEP)
         scratch = self._scratch(cut, size)
         A, V = xp.ascontiguousarray(theta.A.T), xp.ascontiguousarray(theta.V)
         into_A, into_V = xp.empty((N, T), dtype=dtype), xp.zeros((N, N), dtype=dtype)
@@ -207,7 +207,7 @@ class Plan:
     def _histograms(self, cut, spans):
         if cut.warps:
             shared = 4 * GUIDE + cut.warps * cut.m * self.task.vocab_size * 256
-            self._launch("forward", -(-cut.rows // cut.warps) * spans, shared, threads=32 * cut.warps)
+            self._launch("forward", -(-cut.rows // cut.warps) * spans, shared, cut.m, threads=32 * cut.warps)
         else:
             bins = self.task.vocab_size if self.task.vocab_size <= WIDE_BINS else 0
             self._launch("forward_wide", cut.rows * spans, 4 * GUIDE + 8 * bins)
@@ -295,7 +295,8 @@ STEP_KERNELS = tuple(
     f"{name}<{real}{number}>"
     for real in ("double", "float")
     for name, number in (
-        *((name, "") for name in ("prepare", "forward", "forward_wide", "seats", "backward", "finish")),
+        *((name, "") for name in ("prepare", "forward_wide", "seats", "backward", "finish")),
+        *(("forward", f", {m}") for m in (1, 2, 3, 4, 5, 8)),
         *(("residuals", f", {n}") for n in (1, 2, 4, 8, 16)), *(("values", f", {n}") for n in (1, 2, 4)),
     )
 )  # fmt: skip
@@ -310,7 +311,7 @@ def kernel(expression, shared):
 def function(compiled, expression, shared):
     """Return a kernel of a compiled module."""
     found = compiled.get_function(expression)
-    if shared > 48 * 1024:  # beyond, a kernel has to ask
+    if shared > max(48 * 1024, found.max_dynamic_shared_size_bytes):  # beyond, a kernel has to ask, once for the most
         found.max_dynamic_shared_size_bytes = shared
     return found
 

@@ -80,7 +80,7 @@ def test_single_precision(emulator, N, T, B):
     close(computed, on_host(task, theta, B, packed=packed, projected=True), np.float32)
 
 
-@pytest.mark.parametrize(("N", "T", "memory"), [(3, 1030, 40_000), (16, 517, 40_000), (300, 90, 60_000)])
+@pytest.mark.parametrize(("N", "T", "memory"), [(3, 1030, 20_000), (16, 517, 40_000), (300, 90, 60_000)])
 @pytest.mark.parametrize("keep", ["always", "never"])
 def test_a_batch_in_parts(emulator, monkeypatch, N, T, memory, keep):
     monkeypatch.setattr(device, "KEEP", keep)

@@ -47,12 +47,11 @@ __device__ inline unsigned token_of(const Law& law, const unsigned* guide, unsig
     return settled(law, token, code, number);
 }
 
-/* The 16-bit codes of tokens number to number + 3. */
-__device__ inline word four_codes(word origin, word number) {
-    word codes = mix(origin + (number >> 2) * GOLDEN);
-    unsigned lead = 16 * (number & 3);
-    if (lead) codes = codes >> lead | mix(origin + ((number >> 2) + 1) * GOLDEN) << (64 - lead);
-    return codes;
+/* The 16-bit codes of four tokens from one on: ``at`` is the hash's input for the word that has its code, ``lead`` the
+   bits before that. */
+__device__ inline word four_codes(word at, unsigned lead) {
+    word codes = mix(at);
+    return lead ? codes >> lead | mix(at + GOLDEN) << (64 - lead) : codes;
 }
 
 /* One token, by its number. */

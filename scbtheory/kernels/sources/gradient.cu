@@ -143,7 +143,8 @@ __global__ void backward(Step<Real> s) {
         }
         for (integer p = 0; p < packs; ++p) {
             unsigned token[4];
-            four_tokens(s, guide, number_of(s, pack + p) + t, token);
+            word number = number_of(s, pack + p) + t;
+            four_tokens(s, guide, s.law.origin + (number >> 2) * GOLDEN, 16 * (number & 3), number, token);
             const Real* table = (at_once > 0 ? tables : from) + p * codes;
             UNROLL for (int i = 0; i < 4; ++i) sums[i] += table[token[i]];
         }

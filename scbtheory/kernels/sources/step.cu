@@ -108,15 +108,16 @@ __device__ void load_guide(const Step<Real>& s, unsigned* guide) {
     for (unsigned i = threadIdx.x; i < 4096; i += blockDim.x) guide[i] = s.law.guide[i];
 }
 
+/* Four tokens of a pack, from one whose number is ``number`` on; for ``at`` and ``lead`` see four_codes. */
 template <typename Real>
-__device__ void four_tokens(const Step<Real>& s, const unsigned* guide, word number, unsigned* token) {
-    word codes = four_codes(s.law.origin, number);
+__device__ void four_tokens(const Step<Real>& s, const unsigned* guide, word at, unsigned lead, word number, unsigned* token) {
+    word codes = four_codes(at, lead);
     UNROLL for (int i = 0; i < 4; ++i) token[i] = token_of(s.law, guide, codes >> 16 * i & 0xFFFF, number + i);
 }
 
 /* Keep four tokens below 256, at position t, for ``backward``. */
 template <typename Real>
-__device__ void keep(const Step<Real>& s, integer row, integer t, const unsigned* token) {
+__device__ void keep(const Step<Real>& s, integer row, int t, const unsigned* token) {
     if (s.words) s.stored[row * s.words + t / 4] = token[0] | token[1] << 8 | token[2] << 16 | token[3] << 24;
 }
 
@@ -125,7 +126,7 @@ struct alignas(2 * sizeof(Real)) Two { Real first, second; };
 
 /* Four weights as integers; 0 beyond those that are left. Two at a time where columns are aligned to that. */
 template <typename Real>
-__device__ void four_weights(const Step<Real>& s, const Real* from, integer left, double scale, integer* weight) {
+__device__ void four_weights(const Step<Real>& s, const Real* from, int left, double scale, integer* weight) {
     UNROLL for (int i = 0; i < 4; i += 2) {
         Two<Real> pair = {0, 0};
         if (left >= 4 && s.T % 2 == 0) pair = *(const Two<Real>*) (from + i);
@@ -135,16 +136,16 @@ __device__ void four_weights(const Step<Real>& s, const Real* from, integer left
     }
 }
 
-/* 2. Histograms of packs, one a warp, over a span of positions; lanes have bins of their own. */
-template <typename Real>
+/* 2. Histograms of packs of M tokens, one a warp, over a span of positions; lanes have bins of their own. */
+template <typename Real, int M>
 __global__ void forward(Step<Real> s) {
     POOL;
     unsigned* guide = (unsigned*) pool;
     unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
-    int bins = s.m * s.N, N = s.N, m = s.m;
+    int N = s.N, bins = M * N;
     integer* own = (integer*) (pool + 2048) + warp * bins * 32 + lane;
     integer groups = (s.rows + warps - 1) / warps, row = blockIdx.x % groups * warps + warp, pack = s.begin + row;
-    integer start = blockIdx.x / groups * s.span, stop = start + s.span < s.T ? start + s.span : s.T;
+    int start = blockIdx.x / groups * s.span, stop = start + s.span < s.T ? start + s.span : s.T;
     load_guide(s, guide);
     for (int i = 0; i < bins; ++i) own[i * 32] = 0;
     __syncthreads();
@@ -153,20 +154,20 @@ __global__ void forward(Step<Real> s) {
     double scale = 1 / unit_of(s, k);
     unsigned inverse = 65536 / N + 1;  /* c / N = c inverse >> 16 for c < 256 */
     const Real* weights = s.A + k * s.T;
-    word number = number_of(s, pack);
-    for (integer t = start + 4 * lane; t < stop; t += 128) {
+    word number = number_of(s, pack), at = s.law.origin + (number + start + 4 * lane >> 2) * GOLDEN;
+    for (int t = start + 4 * lane; t < stop; t += 128, at += 32 * GOLDEN) {
         unsigned code[4];
         integer weight[4];
-        four_tokens(s, guide, number + t, code);
+        four_tokens(s, guide, at, 16 * (number & 3), number + t, code);
         keep(s, row, t, code);
         four_weights(s, weights + t, stop - t, scale, weight);
         UNROLL for (int i = 0; i < 4; ++i) {
-            for (int j = 1; j < m; ++j) {
+            UNROLL for (int j = 0; j < M - 1; ++j) {
                 unsigned rest = code[i] * inverse >> 16;
-                own[((j - 1) * N + code[i] - rest * N) * 32] += weight[i];
+                own[(j * N + code[i] - rest * N) * 32] += weight[i];
                 code[i] = rest;
             }
-            own[((m - 1) * N + code[i]) * 32] += weight[i];
+            own[((M - 1) * N + code[i]) * 32] += weight[i];
         }
     }
     __syncwarp();
@@ -185,7 +186,7 @@ __global__ void forward_wide(Step<Real> s) {
     unsigned *guide = (unsigned*) pool, *low = guide + 4096, *high = low + s.N;
     bool near = s.N <= WIDE_BINS;
     integer row = blockIdx.x % s.rows, pack = s.begin + row;
-    integer start = blockIdx.x / s.rows * s.span, stop = start + s.span < s.T ? start + s.span : s.T;
+    int start = blockIdx.x / s.rows * s.span, stop = start + s.span < s.T ? start + s.span : s.T;
     load_guide(s, guide);
     for (integer i = threadIdx.x; near && i < s.N; i += blockDim.x) low[i] = high[i] = 0;
     __syncthreads();
@@ -193,10 +194,11 @@ __global__ void forward_wide(Step<Real> s) {
     double scale = 1 / unit_of(s, k);
     const Real* weights = s.A + k * s.T;
     word number = number_of(s, pack), *far = (word*) s.z + row * s.N;
-    for (integer t = start + 4 * threadIdx.x; t < stop; t += 4 * blockDim.x) {
+    word at = s.law.origin + (number + start + 4 * threadIdx.x >> 2) * GOLDEN;
+    for (int t = start + 4 * threadIdx.x; t < stop; t += 4 * blockDim.x, at += blockDim.x * GOLDEN) {
         unsigned token[4];
         integer weight[4];
-        four_tokens(s, guide, number + t, token);
+        four_tokens(s, guide, at, 16 * (number & 3), number + t, token);
         keep(s, row, t, token);
         four_weights(s, weights + t, stop - t, scale, weight);
         UNROLL for (int i = 0; i < 4; ++i) {
