@@ -180,13 +180,12 @@ class Plan:
         into_A, into_V = xp.empty((N, T), dtype=dtype), xp.zeros((N, N), dtype=dtype)
         triggers, positions, outputs, tokens = streams
         record.law(tokens, self.guide, self.boundaries)
-        record.set(**scratch)
         record.set(
-            triggers=triggers.origin, positions=positions.origin, outputs=outputs.origin, first=first, B=size,
-            m=cut.m, codes=cut.codes, projected=int(projected), A=A, V=V, into_A=into_A, into_V=into_V,
-            slices=cut.slices, span=cut.span, splits=cut.splits, tiles=cut.tiles, parts=cut.parts, words=cut.words,
-            columns=into_A if cut.splits == 1 else scratch["columns"],
+            triggers=triggers.origin, positions=positions.origin, outputs=outputs.origin, first=first,
+            projected=int(projected), A=A, V=V, into_A=into_A, into_V=into_V,
         )  # fmt: skip
+        if cut.splits == 1:
+            record.set(columns=into_A)
         for begin in range(0, cut.packs, cut.rows):
             record.set(begin=begin, rows=cut.rows, accumulate=int(begin > 0))
             if begin == 0:
@@ -231,7 +230,7 @@ class Plan:
         return (gradient / mu if projected else gradient).astype(V.dtype)
 
     def _scratch(self, cut, size):
-        """The arrays between launches; those of the last sizes are kept."""
+        """The arrays between launches, named in the record as well; those of the last sizes are kept."""
         if self.kept[0] == (cut, size):
             return self.kept[1]
         xp, N, T, dtype = self.task.backend.xp, self.task.vocab_size, self.task.context_length, self.task.backend.dtype
@@ -249,6 +248,10 @@ class Plan:
         scratch["tables"] = xp.empty((cut.rows, cut.codes), dtype=dtype)
         scratch["stored"] = xp.empty((cut.rows, cut.words), dtype=xp.uint32)
         scratch["columns"] = xp.empty((cut.splits if cut.splits > 1 else 0, N, T), dtype=dtype)
+        self.record.set(
+            **scratch, B=size, m=cut.m, codes=cut.codes, slices=cut.slices, span=cut.span, splits=cut.splits,
+            tiles=cut.tiles, parts=cut.parts, words=cut.words,
+        )  # fmt: skip
         self.kept = (cut, size), scratch
         return scratch
 
@@ -305,7 +308,9 @@ STEP_KERNELS = tuple(
 @functools.lru_cache(maxsize=256)
 def kernel(expression, shared):
     """Return a kernel of the step that may take ``shared`` bytes of a block's fast memory."""
-    return function(module("step", "gradient", kernels=STEP_KERNELS), expression, shared)
+    real = "<double" if "<double" in expression else "<float"  # half of them, for a quick start
+    kernels = tuple(name for name in STEP_KERNELS if real in name)
+    return function(module("step", "gradient", kernels=kernels), expression, shared)
 
 
 def function(compiled, expression, shared):
