@@ -12,6 +12,7 @@ Every module here offers the same four functions and is tested against ``referen
     ``g[t, k] = sum_{b: trigger[b] = k} table[b, tokens[b, t]]``, shape (T, n_triggers).
 
 Tokens are as many as triggers, unless they are codes that stand for several tokens (see ``packing``).
+On a GPU ``step_gradient`` (see ``device``) replaces all but ``draw_at`` wherever a whole step is asked for.
 On the CPU ``grouped`` runs all three in one go, on as many packed samples as fit a core's cache.
 """
 

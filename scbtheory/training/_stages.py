@@ -271,17 +271,18 @@ class Refit(Stage):
         """Up to ``count`` steps in one call; it changes the arrays that it is given."""
         m, count = learner.memory, learner.steps_at_once(self.batch_size, count)
         place = learner.seed, *learner._place(self.batch_size)
-        A, V = (np.array(m[f"iterate_{name}"].T, order="C") for name in "AV")
-        sums = [np.array(np.swapaxes(m[f"sums_{name}"], 1, 2), order="C") for name in "AV"]
+        xp = learner.xp
+        A, V = (xp.array(m[f"iterate_{name}"].T, order="C") for name in "AV")
+        sums = [xp.array(xp.swapaxes(m[f"sums_{name}"], 1, 2), order="C") for name in "AV"]
         speeds = self._step_size(m) * self.eta_A, self._step_size(m) * self.eta_V
-        positions, on = (np.ascontiguousarray(m[name].T) for name in ("positions", "on"))
+        positions, on = (xp.ascontiguousarray(m[name].T) for name in ("positions", "on"))
         done, size = descend(
             learner.task, PURPOSES, place, self.batch_size, count, positions, on, (A, V), speeds, sums,
             m["filled"], m["length"], BOUND,
         )  # fmt: skip
         learner.samples += done * self.batch_size
         m["iterate_A"], m["iterate_V"] = A.T, V.T
-        m["sums_A"], m["sums_V"] = (np.swapaxes(x, 1, 2) for x in sums)
+        m["sums_A"], m["sums_V"] = (xp.swapaxes(x, 1, 2) for x in sums)
         return done, size
 
     def _one(self, learner):
