@@ -251,10 +251,10 @@ and $\Lambda_{tu} = \lambda^{|t-u|}$. Then, for $1^\top a^{(k)} = 1$ and $V\mu =
 
 $$
 \begin{aligned}
-\mathbb{E}\left[(x_o-\mu)(x_t-\mu)^\top \mid k\right] &= (\Lambda q^{(k)})_t\, P'D, \\
-\nabla_{a^{(k)}} &\simeq \mu_k \Lambda\left[\operatorname{tr}(V^\top VC)\,a^{(k)} -
-\operatorname{tr}(V^\top PC)\,q^{(k)}\right], \\
-\nabla_V &= \textstyle\sum_k\mu_k\left[a^{(k)\top}\!\Lambda a^{(k)}\,V - a^{(k)\top}\!\Lambda q^{(k)}\,P\right]C,
+\mathbb{E}\bigl[(x_o-\mu)(x_t-\mu)^\top \mid k\bigr] &= (\Lambda q^{(k)})_t\, P'D, \\
+\nabla_{a^{(k)}} &\simeq \mu_k \Lambda\bigl[\operatorname{tr}(V^\top\!VC)\,a^{(k)} -
+\operatorname{tr}(V^\top\!PC)\,q^{(k)}\bigr], \\
+\nabla_V &= \textstyle\sum_k\mu_k\bigl[a^{(k)\top}\!\Lambda a^{(k)}\,V - a^{(k)\top}\!\Lambda q^{(k)}\,P\bigr]C,
 \end{aligned}
 $$ (eq-chain)
 
