@@ -168,9 +168,9 @@ __global__ void many(Many s) {
 
     def tokens(stream, bounds, codes, numbers):
         record, found = device.Record(text, "Many"), np.empty(len(codes), dtype=np.int64)
-        guide = device.guide(bounds)
+        guide, codes = device.guide(bounds), codes.astype(np.int64)  # a record has addresses alone: both must live
         record.law(stream, guide, bounds)
-        record.set(codes=codes.astype(np.int64), numbers=numbers, size=len(codes), tokens=found)
+        record.set(codes=codes, numbers=numbers, size=len(codes), tokens=found)
         emulator.kernel("many")((1,), (32,), (record.argument,))
         return found
 
