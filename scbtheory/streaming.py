@@ -11,7 +11,7 @@ from scbtheory.checks import below, count
 from scbtheory.kernels import grouped, packing
 from scbtheory.kernels.compiled import choose
 from scbtheory.kernels.stream import STEP_BITS, Stream
-from scbtheory.model import Parameters, centred, check, contributions, tables
+from scbtheory.model import Model, Parameters, centred, contributions, forward, tables
 from scbtheory.task import OUTPUTS, POSITIONS, SCB, TRIGGERS
 
 MEMORY = 2**26
@@ -20,7 +20,7 @@ CODES = 4  # the purpose of a random stream: the four before it belong to ``SCB.
 
 def gradient(
     task: SCB,
-    theta: Parameters,
+    theta: Model,
     batch_size: int,
     *,
     seed: int,
@@ -29,7 +29,7 @@ def gradient(
     projected: bool = False,
     packed: bool = False,
     memory: int = MEMORY,
-) -> Parameters:
+) -> Model:
     """Return ``minibatch_gradient(task, theta, task.sample(batch_size, seed=seed, step=step, first=first))``.
 
     The same samples, the same gradient to rounding, but never more than ``memory`` bytes of tokens
@@ -42,7 +42,7 @@ def gradient(
     Sums that threads keep of their own may take ``memory`` bytes once more.
     """
     batch_size, memory = count("batch_size", batch_size), count("memory", memory)
-    check(task, theta)
+    theta, pull_back = forward(task, theta)
     parts = _packed if packed and task.vocab_size <= packing.CODES else _plain
     A = V = None
     for into_A, into_V in parts(task, theta, batch_size, seed, step, first, projected, memory):
@@ -52,7 +52,7 @@ def gradient(
             A += into_A  # both are ours
             V += into_V
         del into_A  # before the next part is drawn
-    return Parameters(centred(task, A) if projected else A, V)
+    return pull_back(Parameters(centred(task, A) if projected else A, V))
 
 
 def _plain(task, theta, batch_size, seed, step, first, projected, memory):

@@ -27,6 +27,7 @@ class Stage:
     """What stages that need no preparation and no farewell inherit."""
 
     name = "stage"
+    any_model = False  # whether it trains models other than the linear one
 
     def begin(self, learner):
         """Prepare ``learner.memory``."""
@@ -46,7 +47,7 @@ class Stage:
         """
         before = learner.theta
         self.step(learner)
-        size = squared_size(learner, learner.theta)
+        size = squared_size(learner, learner.linear)
         if not size <= BOUND:  # also when it is not a number
             learner.theta = before
         return 1, size
@@ -59,11 +60,9 @@ class Stage:
                 raise InvalidArgument(f"{type(self).__name__}.{field} is {value!r}; expected a number above 0")
 
     def descend(self, learner, gradient):
-        """One step along the projected estimator, with V and A at their own speeds."""
-        return Parameters(
-            learner.theta.A - (self.step_size * self.eta_A) * gradient.A,
-            learner.theta.V - (self.step_size * self.eta_V) * gradient.V,
-        )
+        """One step along a gradient, with the value and all else at their own speeds."""
+        rates = {"attention": self.step_size * self.eta_A, "value": self.step_size * self.eta_V}
+        return learner.theta.moved(gradient, **rates)
 
 
 @dataclass(frozen=True)
