@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import gpu, report
 from benchmarks.peers import PEERS
 
 SIZES = [(3, 5000, 64), (32, 4096, 256), (16, 100_000, 64), (64, 512, 1024)]  # (N, T, B)
@@ -104,7 +104,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="fresh processes for each peer and size (default 5)")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long each of them repeats the step (default 1)")
     parser.add_argument("--output", type=Path, default=report.RESULTS, help="where to store the results")
+    parser.add_argument("--gpu", action="store_true", help="on a GPU, this package through CuPy (see benchmarks.gpu)")
     options = parser.parse_args()
+    if options.gpu:
+        gpu.main(options.rounds, options.seconds, gpu.RESULTS if options.output == report.RESULTS else options.output)
+        return
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     results = {
         "machine": machine(),

@@ -110,8 +110,8 @@ def torch_one_hot(problem):
     """PyTorch: one-hot contexts, ``multinomial``, automatic differentiation."""
     import torch
 
-    A, V = (torch.from_numpy(x).requires_grad_() for x in (problem.A.copy(order="C"), problem.V.copy()))
-    (B, T), N, mu = problem.shape, len(problem.mu), torch.from_numpy(problem.mu)
+    A, V = (_tensor(torch, x).requires_grad_() for x in (problem.A.copy(order="C"), problem.V))
+    (B, T), N, mu = problem.shape, len(problem.mu), _tensor(torch, problem.mu)
     rest = _torch_rest(torch, problem)
 
     def gradients(tokens, trigger, output):
@@ -125,15 +125,15 @@ def torch_one_hot(problem):
         tokens = torch.multinomial(mu, B * T, replacement=True).view(B, T)
         return gradients(tokens, *rest(tokens))
 
-    return step, lambda *batch: [g.numpy() for g in gradients(*(torch.from_numpy(x.astype(np.int64)) for x in batch))]
+    return step, _torch_half(torch, gradients)
 
 
 def torch_gather(problem):
     """PyTorch: table sampler, ``scatter_add``, ``gather``, ``index_add``; gradients by hand."""
     import torch
 
-    A, V = torch.from_numpy(problem.A), torch.from_numpy(problem.V)  # A's columns are contiguous, as ours
-    (B, T), N, table = problem.shape, len(problem.mu), torch.from_numpy(problem.table)
+    A, V = _tensor(torch, problem.A), _tensor(torch, problem.V)  # A's columns are contiguous, as ours
+    (B, T), N, table = problem.shape, len(problem.mu), _tensor(torch, problem.table)
     rest = _torch_rest(torch, problem)
 
     def gradients(tokens, trigger, output):
@@ -149,12 +149,26 @@ def torch_gather(problem):
         with torch.no_grad():
             return gradients(tokens, *rest(tokens))
 
-    return step, lambda *batch: [g.numpy() for g in gradients(*(torch.from_numpy(x.astype(np.int64)) for x in batch))]
+    return step, _torch_half(torch, gradients)
+
+
+def _tensor(torch, values):
+    """A copy where PyTorch makes its tensors: in a GPU's memory, if a worker has said so."""
+    return torch.as_tensor(np.array(values), device=torch.get_default_device())
+
+
+def _torch_half(torch, gradients):
+    """The function of NumPy arrays that is compared with this package."""
+
+    def half(*batch):
+        return [g.cpu().numpy() for g in gradients(*(_tensor(torch, x.astype(np.int64)) for x in batch))]
+
+    return half
 
 
 def _torch_rest(torch, problem):
     """Return the function that draws triggers and outputs for given tokens."""
-    P, mu, where, weight = (torch.from_numpy(np.array(x)) for x in (problem.P, problem.mu, *problem.support))
+    P, mu, where, weight = (_tensor(torch, x) for x in (problem.P, problem.mu, *problem.support))
 
     def rest(tokens):
         trigger = torch.multinomial(mu, len(tokens), replacement=True)

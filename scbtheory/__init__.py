@@ -7,24 +7,26 @@
 (3, 3)
 """
 
-from scbtheory import (
-    claims,
-    dynamics,
-    landscape,
-    limits,
-    model,
-    noise,
-    population,
-    softmax,
-    streaming,
-    sweeps,
-    training,
-    transfer,
-)
+from importlib import import_module
+
+from scbtheory import model, population, streaming
 from scbtheory.backend import Backend, get_backend
 from scbtheory.errors import SCBError
 from scbtheory.model import Parameters
 from scbtheory.task import SCB, Batch
+
+# Loaded when first used: SciPy's integrators and statistics take longer to load than most sessions need them.
+_LATER = ("claims", "dynamics", "landscape", "limits", "noise", "plots", "softmax", "sweeps", "training", "transfer")
+
+
+def __getattr__(name: str):
+    if name in _LATER:
+        return import_module(f"scbtheory.{name}")
+    raise AttributeError(f"module 'scbtheory' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)
 
 
 def verify(claim_id: str):
@@ -37,7 +39,9 @@ def verify(claim_id: str):
     ------
     UnknownClaim : no claim has this id; the message names the nearest.
     """
-    return claims.verify(claim_id)  # SymPy is loaded only by those who verify
+    from scbtheory import claims
+
+    return claims.verify(claim_id)
 
 
 def contrast(claim_id: str, mistake: str):
@@ -68,6 +72,7 @@ __all__ = [
     "limits",
     "model",
     "noise",
+    "plots",
     "population",
     "softmax",
     "streaming",

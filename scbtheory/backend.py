@@ -8,11 +8,13 @@ backend only for its namespace ``xp``, its float ``dtype`` and its token loops (
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from scbtheory import memory
 from scbtheory.errors import BackendUnavailable, InvalidArgument, UnknownBackend, nearest
 
 NAMES = ("numpy", "cupy")
@@ -33,14 +35,28 @@ class Backend:
     xp : the array-API namespace.
     device : where new arrays live (``None``: the namespace's default).
     dtype : the float type of parameters, losses and gradients.
-    kernels : the module with the token loops (see :mod:`scbtheory.kernels`).
     """
 
     name: str
     xp: ModuleType
     device: Any
     dtype: Any
-    kernels: ModuleType
+
+    @cached_property
+    def kernels(self) -> ModuleType:
+        """The module with the token loops (see :mod:`scbtheory.kernels`), compiled ones where they exist."""
+        from scbtheory.kernels import loops_for
+
+        return loops_for(self.name)
+
+    @property
+    def known(self) -> bool:
+        """Whether its name alone gives it again, as :func:`get_backend` does."""
+        return self.name in NAMES
+
+    def free_memory(self) -> int | None:
+        """Bytes free on the device; ``None`` where the system does not tell."""
+        return self.xp.cuda.runtime.memGetInfo()[0] if self.name == "cupy" else memory.available()
 
     def asarray(self, values, dtype=None):
         """Return host values as an array on the device (shared, not copied, where it is the host)."""
@@ -61,6 +77,13 @@ class Backend:
     def _opaque(self) -> bool:
         """True for namespaces that do not read NumPy arrays directly."""
         return self.xp.__name__.startswith("array_api_strict")
+
+
+def same(a, b) -> bool:
+    """Whether two arrays are of one library, type and shape, and equal in every entry."""
+    if type(a) is not type(b) or a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
+        return False
+    return bool((a == b).all()) if hasattr(a, "all") else bool(a.__array_namespace__().all(a == b))
 
 
 def _host_device(xp):
@@ -94,10 +117,8 @@ def from_namespace(name: str, module: ModuleType, *, device=None, dtype: str = "
     """Wrap any array-API namespace as a backend that uses the readable reference loops."""
     from array_api_compat import array_namespace
 
-    from scbtheory.kernels import loops_for
-
     xp = array_namespace(module.zeros(1)) if name in NAMES else module
-    return Backend(name, xp, device, getattr(xp, dtype), loops_for(name))
+    return Backend(name, xp, device, getattr(xp, dtype))
 
 
 def _usable_cupy() -> ModuleType:

@@ -8,10 +8,8 @@ MEMINFO = Path("/proc/meminfo")
 CONTAINER = Path("/sys/fs/cgroup")  # a container's own limit, where there is one
 
 
-def available(backend):
-    """Return the bytes free on the backend's device; ``None`` where the system does not tell."""
-    if backend.name == "cupy":
-        return backend.xp.cuda.runtime.memGetInfo()[0]
+def available() -> int | None:
+    """Return the bytes free on this machine, or left of its container's limit; ``None`` where nothing tells."""
     known = [free for free in (_machine(), _container()) if free is not None]
     return min(known) if known else None
 

@@ -15,16 +15,18 @@ from typing import Any, Self
 
 import numpy as np
 
+from scbtheory.backend import same
 from scbtheory.checks import below
-from scbtheory.errors import MixedBackends, ShapeMismatch
+from scbtheory.errors import InvalidArgument, MixedBackends, ShapeMismatch
 from scbtheory.task import SCB, Batch
 
 __all__ = ["Model", "Parameters", "minibatch_gradient", "minibatch_loss", "predict"]
 
 
 class Model:
-    """A model's parameters: a frozen dataclass of arrays, with a value matrix ``V`` (N, N), that says :meth:`forward`.
+    """A model's parameters: a ``dataclass(frozen=True, eq=False)`` of arrays that says :meth:`forward`.
 
+    One of the arrays is the value matrix ``V`` (N, N), which takes its own step size.
     Gradients have the model's own type, so a step of descent reads ``theta - step_size * gradient``.
     """
 
@@ -60,6 +62,11 @@ class Model:
         rates = {name: value if name == "V" else attention for name in self.arrays()}
         return replace(self, **{n: getattr(self, n) - rate * getattr(direction, n) for n, rate in rates.items()})
 
+    def __eq__(self, other) -> bool:
+        return type(self) is type(other) and all(same(x, getattr(other, name)) for name, x in self.arrays().items())
+
+    __hash__ = None  # equality looks at the arrays
+
     def __add__(self, other: Self) -> Self:
         return replace(self, **{name: x + getattr(other, name) for name, x in self.arrays().items()})
 
@@ -73,7 +80,7 @@ class Model:
     __rmul__ = __mul__
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parameters(Model):
     """The linear model: attention ``A`` (T, N), one column a trigger, and value ``V`` (N, N); a vector space.
 
@@ -121,6 +128,21 @@ def check(task: SCB, theta: Parameters, batch: Batch | None = None) -> None:
         check_array(task, "batch.tokens", batch.tokens, (len(batch), T), real=False)
         for name in ("trigger", "output"):
             check_array(task, f"batch.{name}", getattr(batch, name), (len(batch),), real=False)
+        if not batch.drawn:
+            for name in ("tokens", "trigger", "output"):
+                _check_range(task, f"batch.{name}", getattr(batch, name))
+
+
+def _check_range(task, name, array):
+    """Refuse tokens that are no whole numbers of this machine's byte order, or out of range."""
+    xp, N = task.backend.xp, task.vocab_size
+    if not xp.isdtype(array.dtype, "integral") or not getattr(array.dtype, "isnative", True):
+        raise InvalidArgument(
+            f"{name} has the type {array.dtype}; expected whole numbers in this machine's byte order, such as uint8"
+        )
+    low, high = (int(f(array)) for f in (xp.min, xp.max)) if 0 not in array.shape else (0, 0)
+    if low < 0 or high >= N:
+        raise InvalidArgument(f"{name} has entries from {low} to {high}; expected tokens from 0 to {N - 1}")
 
 
 def check_array(task: SCB, name: str, array, shape: tuple[int, ...], *, real: bool = True) -> None:

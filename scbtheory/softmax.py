@@ -6,16 +6,17 @@ model's times the Jacobian :math:`J = \mathrm{diag}(a) - aa^\top`. :math:`J1 = 0
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
 from scbtheory.checks import positive, real
 from scbtheory.dynamics import System
 from scbtheory.errors import InvalidArgument
+from scbtheory.flows import integrate
 from scbtheory.model import Model, Parameters
 from scbtheory.population import projected_gradient
 from scbtheory.task import SCB
@@ -25,7 +26,7 @@ SCALES = ("none", "start", "peak")
 TOLERANCE = 1e-11
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SoftmaxParameters(Model):
     """Logits ``W`` (T, N), one column a trigger, and value ``V`` (N, N); gradients have this type too."""
 
@@ -90,20 +91,12 @@ def _velocity(s, scale, alpha, beta):
 def flow(*, t, start=(0.0, 0.0), scale: str = "none", **system):
     r"""Integrate :func:`velocity` from ``start``: ``(alpha, beta)`` at the times t, in units of :math:`1/\eta`."""
     s, scale = System(**system), _checked(scale)
-    moments, where = np.unique(np.append(np.asarray(t, dtype=float), 0.0), return_inverse=True)
-    if not (np.all(np.isfinite(moments)) and moments[0] >= 0):
-        raise InvalidArgument(
-            f"t has entries between {moments[0]:g} and {moments[-1]:g}; times are finite and from 0 on"
+    return tuple(
+        integrate(
+            lambda y: _velocity(s, scale, *y), [real("start", x) for x in start], t, what="the softmax flow",
+            rtol=TOLERANCE, atol=TOLERANCE * min(s.d, s.d / s.q),
         )
-    if len(moments) == 1:
-        return np.full(np.shape(t), float(start[0])), np.full(np.shape(t), float(start[1]))
-    solution = solve_ivp(
-        lambda _, y: _velocity(s, scale, *y), (0.0, moments[-1]), [float(x) for x in start],
-        method="LSODA", t_eval=moments, rtol=TOLERANCE, atol=TOLERANCE * min(s.d, s.d / s.q),
     )  # fmt: skip
-    if not solution.success:
-        raise InvalidArgument(f"the softmax flow from {tuple(start)} could not be integrated: {solution.message}")
-    return tuple(np.reshape(y[where[:-1]], np.shape(t)) for y in solution.y)
 
 
 def matrix_flow(
@@ -111,7 +104,7 @@ def matrix_flow(
 ) -> list[SoftmaxParameters]:
     r"""Integrate :math:`\dot w = -\eta_A\,\mathrm{scale}\, J G_a`, :math:`\dot V = -\eta_V G_V`: all T N + N² numbers.
 
-    Nothing of X2 is used. Returns the parameters at the increasing times t.
+    Nothing of X2 is used. Returns the parameters at the times t, in any order.
     """
     backend, (T, N), scale = task.backend, (task.context_length, task.vocab_size), _checked(scale)
 
@@ -122,17 +115,17 @@ def matrix_flow(
     def pack(p):
         return np.concatenate([backend.to_numpy(x).ravel().astype(float) for x in (p.W, p.V)])
 
-    def right(_, y):
+    def right(y):
         here = unpack(y)
         found = projected_gradient(task, here)
         factor = speed_factor(backend.xp, softmax(backend.xp, here.W), scale)
         return -pack(SoftmaxParameters(eta_A * factor * found.W, eta_V * found.V))
 
-    t = np.asarray(t, dtype=float)
-    solution = solve_ivp(
-        right, (0.0, t[-1]), pack(theta), method="DOP853", t_eval=t, rtol=TOLERANCE, atol=TOLERANCE * 0.1 / T
-    )
-    return [unpack(y) for y in solution.y.T]
+    path = integrate(
+        right, pack(theta), np.ravel(t), what="the softmax flow of all matrices", method="DOP853",
+        rtol=TOLERANCE, atol=TOLERANCE * 0.1 / T,
+    )  # fmt: skip
+    return [unpack(y) for y in path.T]
 
 
 def speed_factor(xp, A, scale: str):
@@ -168,25 +161,26 @@ def second_position(first: float, second: float) -> float:
     def taken(a):
         return a**2 * 2 / K_Q * (a / (1 - a) + np.log1p(-a)) - q_1**2
 
-    def slow(_, y):
-        a, u = y
-        push = q_1 / (a * K_Q) * (q_2 / u - q_1 * (1 - a) / a)
-        return -push / (q_1**2 / a**3 + a / (K_Q * (1 - a) ** 2)), -(1 - a) * q_1 * q_2 / a**3
+    def slow(y):  # along log(u_0/u), where nothing is singular: a, log(u_0/u) itself, and time over u_0
+        a, fallen, _ = y
+        u = u_0 * np.exp(-fallen)
+        speed = (1 - a) * q_1 * q_2 / a**3  # of u
+        push = q_1 / (a * K_Q) * (q_2 - u * q_1 * (1 - a) / a)  # times u, which goes to 0
+        return np.array([
+            -push / (q_1**2 / a**3 + a / (K_Q * (1 - a) ** 2)) / speed, 1.0, np.exp(-fallen) / speed
+        ])  # fmt: skip
 
-    def found(_, y):
-        return y[1] - END
-
-    found.terminal = True
-    start = brentq(taken, 1e-3, 1 - 1e-9), 1 - q_2 / q_1
-    path = solve_ivp(slow, (0.0, np.inf), start, method="LSODA", events=found, rtol=1e-10, atol=1e-13)
-    return float(path.t_events[0][0])
+    u_0 = (q_1 - q_2) / q_1
+    start = brentq(taken, 1e-3, 1 - 1e-9), 0.0, 0.0
+    path = integrate(slow, start, math.log(1 / END), what="the slow flow", rtol=1e-10, atol=1e-13)
+    return u_0 * float(path[2])
 
 
-END = 1e-9  # of u, where so little is left to wait that c does not change in its first eight digits
+END = 1e-9  # of u over its start, where so little is left to wait that c does not change in its first eight digits
 
 
 def positions_flow(*, t, first: float, second: float, T: float):
-    r"""X4: attention on both positions and :math:`\beta`, from scratch, at increasing times t in units of 1/η.
+    r"""X4: attention on both positions and :math:`\beta`, from scratch, at times t in units of 1/η.
 
     Columns of Q are all ``first`` and ``second`` on two positions, so that three numbers stay closed at every T.
     """
@@ -194,13 +188,8 @@ def positions_flow(*, t, first: float, second: float, T: float):
     if real("T", T) < 3:
         raise InvalidArgument(f"T is {T:g}; expected 3 or more, two positions and a background")
     K_Q = q_1**2 + q_2**2 - 1 / T
-    moments = np.asarray(t, dtype=float)
-    if moments.ndim != 1 or not (
-        np.all(np.diff(moments) > 0) and np.all(moments >= 0) and np.all(np.isfinite(moments))
-    ):
-        raise InvalidArgument(f"t is {t!r}; expected increasing times from 0 on")
 
-    def right(_, y):
+    def right(y):
         a, b, beta = y
         rest = (1 - a - b) / (T - 2)
         levels, sizes = np.array([a, b, rest]), np.array([1, 1, T - 2])
@@ -210,10 +199,8 @@ def positions_flow(*, t, first: float, second: float, T: float):
         moved = pull / max(a, b) ** 2
         return moved[0], moved[1], (q_1 * a + q_2 * b - beta * (sizes @ levels**2)) / K_Q
 
-    path = solve_ivp(
-        right, (0.0, moments[-1]), (1 / T, 1 / T, 0.0), method="LSODA", t_eval=moments, rtol=1e-10, atol=1e-10 / T
-    )
-    return tuple(path.y)
+    start = (1 / T, 1 / T, 0.0)
+    return tuple(integrate(right, start, t, what="the flow on two positions", rtol=1e-10, atol=1e-10 / T))
 
 
 def _weights(first, second):
@@ -243,9 +230,16 @@ class SoftmaxDescent(Stage):
     name: str = "softmax"
     any_model = True
 
-    def check(self):
-        super().check()
+    def __post_init__(self):
+        super().__post_init__()
         _checked(self.scale)
+
+    @property
+    def endless(self):
+        return self.max_steps >= 2**62
+
+    def model_type(self, start):
+        return SoftmaxParameters
 
     def begin(self, learner):
         if isinstance(learner.theta, SoftmaxParameters):
@@ -273,7 +267,7 @@ class SoftmaxDescent(Stage):
 def descent(task: SCB, step_size: float = 0.1, *, batch_size: int = 1024, steps: int | None = None, scale="peak"):
     """The softmax model with balanced steps; beside it belongs :func:`scbtheory.training.projected_sgd`."""
     speed = {"step_size": step_size, "eta_V": 1 / task.K_Q, "eta_A": 1 / task.K_P}
-    return (SoftmaxDescent(batch_size, scale=scale, max_steps=steps or 2**62, **speed),)
+    return (SoftmaxDescent(batch_size, scale=scale, max_steps=2**62 if steps is None else steps, **speed),)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from scbtheory.checks import below, count
-from scbtheory.kernels import grouped, packing
-from scbtheory.kernels.compiled import choose
+from scbtheory.kernels import choose, packing
 from scbtheory.kernels.stream import STEP_BITS, Stream
 from scbtheory.model import Model, Parameters, centred, contributions, forward, tables
-from scbtheory.task import OUTPUTS, POSITIONS, SCB, TRIGGERS
+from scbtheory.task import OUTPUTS, POSITIONS, SCB, TOKENS, TRIGGERS
 
 MEMORY = 2**26
 CODES = 4  # the purpose of a random stream: the four before it belong to ``SCB.sample``
@@ -43,7 +42,13 @@ def gradient(
     """
     batch_size, memory = count("batch_size", batch_size), count("memory", memory)
     theta, pull_back = forward(task, theta)
-    parts = _packed if packed and task.vocab_size <= packing.CODES else _plain
+    packed = packed and task.vocab_size <= packing.CODES
+    on_device = getattr(task.backend.kernels, "step_gradient", None)
+    if on_device is not None:
+        streams, first = _streams(task, batch_size, seed, step, first, CODES if packed else TOKENS)
+        options = {"projected": projected, "packed": packed}
+        return pull_back(Parameters(*on_device(task, theta, batch_size, streams, first, memory, **options)))
+    parts = _packed if packed else _plain
     A = V = None
     for into_A, into_V in parts(task, theta, batch_size, seed, step, first, projected, memory):
         if A is None:
@@ -67,9 +72,10 @@ def _plain(task, theta, batch_size, seed, step, first, projected, memory):
 def _packed(task, theta, batch_size, seed, step, first, projected, memory):
     """Yield the gradient of each part of a batch whose samples travel in packs, m to a byte."""
     backend, xp, loops, N = task.backend, task.backend.xp, task.backend.kernels, task.vocab_size
-    if backend.name == "numpy":
+    in_one_go = getattr(loops, "packed_gradient", None)
+    if in_one_go is not None:
         streams, first = _streams(task, batch_size, seed, step, first)
-        yield grouped.gradient(task, theta, batch_size, streams, first, memory, projected=projected)
+        yield in_one_go(task, theta, batch_size, streams, first, memory, projected=projected)
         return
     m = packing.width(N)
     D = backend.asarray(packing.incidence(N, m)) if m > 1 else None  # one token is its own code
@@ -134,10 +140,10 @@ def draw_packs(task: SCB, batch_size: int, *, seed: int, step: int = 0, first: i
         del codes  # before the next part is drawn
 
 
-def _streams(task, batch_size, seed, step, first):
+def _streams(task, batch_size, seed, step, first, last=CODES):
     """Return a step's streams of triggers, positions, outputs and codes, and ``first``; refuse what is out of range."""
     seed, step = below("seed", seed, 2**64), below("step", step, 2 ** (64 - STEP_BITS))
     room = 2**STEP_BITS // task.context_length  # a step owns 2**STEP_BITS codes
     below("batch_size", batch_size, room + 1)
-    purposes = TRIGGERS, POSITIONS, OUTPUTS, CODES
+    purposes = TRIGGERS, POSITIONS, OUTPUTS, last
     return [Stream.of(seed, step, purpose) for purpose in purposes], below("first", first, room - batch_size + 1)

@@ -6,14 +6,13 @@ independent; a position :math:`t` from :math:`q^{(k)}`; the output from column :
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
 
-from scbtheory.backend import NAMES, Backend, get_backend
+from scbtheory.backend import NAMES, Backend, get_backend, same
 from scbtheory.checks import below, count
 from scbtheory.errors import (
     InvalidArgument,
@@ -22,16 +21,14 @@ from scbtheory.errors import (
     ReducibleChain,
     ShapeMismatch,
 )
-from scbtheory.kernels import packing
-from scbtheory.kernels.compiled import choose
+from scbtheory.kernels import choose, packing
 from scbtheory.kernels.stream import STEP_BITS, Stream
-from scbtheory.memory import available
 
 TOLERANCE = 1e-9  # how far a column of P or Q may sum from 1 before it is an error
 TOKENS, TRIGGERS, POSITIONS, OUTPUTS = range(4)  # the purposes that random streams serve
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """B samples of the task, on the task's backend.
 
@@ -48,8 +45,16 @@ class Batch:
     output: Any
     position: Any
 
+    drawn: bool = field(default=False, repr=False)  # by this package: its numbers are in range
+
     def __len__(self) -> int:
         return self.trigger.shape[0]
+
+    def __eq__(self, other) -> bool:
+        names = ("tokens", "trigger", "output", "position")
+        return isinstance(other, Batch) and all(same(getattr(self, n), getattr(other, n)) for n in names)
+
+    __hash__ = None  # equality looks at the arrays
 
 
 class SCB:
@@ -73,18 +78,15 @@ class SCB:
     def __init__(self, P, Q, *, backend="numpy", dtype=None):
         self.backend: Backend = get_backend(backend, dtype)
         host_P, host_Q = _matrix("P", P), _matrix("Q", Q)
-        if host_P.shape[0] != host_P.shape[1]:
-            raise InvalidTask(f"P has shape {host_P.shape}; it must be square, one row and column a token")
-        if host_Q.shape[1] != host_P.shape[0]:
-            raise ShapeMismatch(
-                f"Q has shape {host_Q.shape}; expected (T, {host_P.shape[0]}): one column for each token of P"
-            )
-        _check_columns("P", host_P)
-        _check_columns("Q", host_Q)
+        (N, columns), shape = host_P[0].shape, host_Q[0].shape
+        if columns != N:
+            raise InvalidTask(f"P has shape {(N, columns)}; it must be square, one row and column a token")
+        if shape[1] != N:
+            raise ShapeMismatch(f"Q has shape {shape}; expected (T, {N}): one column for each token of P")
+        host_P, host_Q = _columns("P", host_P), _columns("Q", host_Q)
         self._host_mu = _stationary(host_P)
-        for matrix in (host_P, host_Q, self._host_mu):
-            matrix.flags.writeable = False  # on NumPy the arrays below are these: a task's law cannot be edited
-        self._host_P, self._host_Q = host_P, host_Q
+        # On NumPy the arrays below are these: a task's law cannot be edited.
+        self._host_P, self._host_Q, self._host_mu = (_kept(x) for x in (host_P, host_Q, self._host_mu))
         self.P, self.Q = self.backend.asarray(host_P), self.backend.asarray(host_Q)
         self.mu = self.backend.asarray(self._host_mu)
 
@@ -141,7 +143,7 @@ class SCB:
     @cached_property
     def C(self):
         r""":math:`C = \mathrm{diag}(\mu) - \mu\mu^\top`, the covariance of a one-hot token, (N, N)."""
-        return self.backend.asarray(np.diag(self._host_mu) - np.outer(self._host_mu, self._host_mu))
+        return self.backend.asarray(_kept(np.diag(self._host_mu) - np.outer(self._host_mu, self._host_mu)))
 
     @property
     def token_dtype(self):
@@ -246,7 +248,8 @@ class SCB:
         copied = self.backend.to_numpy(copied).astype(np.int64)
         output = choose(Stream.of(seed, step, OUTPUTS), index, self._output_cdfs, copied)
         dtype = self.token_dtype
-        return Batch(tokens, self.backend.asarray(trigger, dtype), self.backend.asarray(output, dtype), position)
+        trigger, output = self.backend.asarray(trigger, dtype), self.backend.asarray(output, dtype)
+        return Batch(tokens, trigger, output, position, drawn=True)
 
     @cached_property
     def _trigger_cdf(self):
@@ -259,15 +262,15 @@ class SCB:
 
     @cached_property
     def _position_cdfs(self):
-        return np.stack([distribution_function(column) for column in self._host_Q.T])
+        return _kept(np.stack([distribution_function(column) for column in self._host_Q.T]))
 
     @cached_property
     def _output_cdfs(self):
-        return np.stack([distribution_function(column) for column in self._host_P.T])
+        return _kept(np.stack([distribution_function(column) for column in self._host_P.T]))
 
     def __reduce__(self):
         dtype = str(self.backend.dtype).rpartition(".")[2].rstrip("'>")
-        if self.backend.name not in NAMES:
+        if not self.backend.known:
             raise TypeError(f"a task on backend {self.backend.name!r} cannot be copied; known are {', '.join(NAMES)}")
         return _again, (self._host_P, self._host_Q, self.backend.name, dtype)
 
@@ -285,19 +288,28 @@ def _again(P, Q, backend, dtype) -> SCB:
 
 def _matrix(name, values) -> np.ndarray:
     try:
+        if isinstance(values, np.ma.MaskedArray):
+            raise TypeError("it is a masked array, and what its mask hides has no value; fill it first")
         matrix = np.asarray(values)
+        if matrix.dtype == object and hasattr(values, "toarray"):
+            raise TypeError("it is sparse; pass its toarray()")
         if matrix.dtype.kind in "cSU":  # NumPy would drop imaginary parts and parse strings
             raise TypeError(f"its entries are {matrix.dtype}")
+        precision = np.finfo(matrix.dtype).eps if matrix.dtype.kind == "f" else 0.0
         matrix = matrix.astype(np.float64)  # a copy: the task owns its matrices
     except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidTask(f"{name} is not a matrix of real numbers: {error}") from error
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise InvalidTask(f"{name} has shape {matrix.shape}; expected a matrix with at least one row and column")
-    return matrix
+    return matrix, max(TOLERANCE, 4 * len(matrix) ** 0.5 * precision)
 
 
-def _check_columns(name, matrix):
-    """Refuse the first entry or column of ``matrix`` that no distribution can have."""
+def _columns(name, given):
+    """Columns that are distributions to float64; refuse the first entry or column that none can have.
+
+    Numbers of a lower precision may miss the sum by as much as they are rounded.
+    """
+    matrix, tolerance = given
     bad = np.argwhere(~np.isfinite(matrix) | (matrix < 0))
     if len(bad):
         i, j = (int(x) for x in bad[0])
@@ -306,15 +318,20 @@ def _check_columns(name, matrix):
         )
     sums = matrix.sum(axis=0)
     worst = int(np.argmax(np.abs(sums - 1)))
-    if abs(sums[worst] - 1) > TOLERANCE:
+    if abs(sums[worst] - 1) > tolerance:
+        rows = bool(np.all(np.abs(matrix.sum(axis=1) - 1) <= tolerance))
         raise NotADistribution(
             f"{name}[:, {worst}] sums to {sums[worst]:.10g}, off by {sums[worst] - 1:+.3g}; "
-            f"columns of {name} must be distributions"
+            f"columns of {name} must be distributions" + f"; its rows are: pass {name}.T" * rows
         )
+    # Rounding of the sum itself is left as it is, so that a task made from a task's own matrices is that task.
+    return matrix / sums if abs(sums[worst] - 1) > len(matrix) * np.finfo(float).eps else matrix
 
 
 def _stationary(P) -> np.ndarray:
     """Return the unique positive solution of ``P mu = mu``; it exists just when P is irreducible."""
+    from scipy.sparse.csgraph import connected_components  # loads what few sessions need
+
     parts, label = connected_components(P.T > 0, directed=True, connection="strong")
     if parts > 1:
         groups = [np.flatnonzero(label == c).tolist() for c in range(parts)]
@@ -322,16 +339,24 @@ def _stationary(P) -> np.ndarray:
             f"P is reducible: its tokens fall into {parts} classes {groups} that do not all reach each other, "
             "so no unique positive stationary distribution exists"
         )
-    N = len(P)
-    try:
-        mu = np.linalg.solve(np.eye(N) - P + np.ones((N, N)), np.ones(N))
-    except np.linalg.LinAlgError:
-        mu = np.zeros(N)
+    N, mu = len(P), _by_elimination(P)
     if not mu.min() > N * np.finfo(float).eps:
         raise ReducibleChain(
             "P is reducible to double precision: its stationary distribution has entries below "
             f"{N * np.finfo(float).eps:.1g}"
         )
+    return mu
+
+
+def _by_elimination(P) -> np.ndarray:
+    """Grassmann, Taksar and Heyman's elimination: no subtraction, so no digit is lost however rare a transition is."""
+    flow, N = P.T.copy(), len(P)  # of i to j; the diagonal is never read
+    for n in range(N - 1, 0, -1):
+        flow[:n, n] /= flow[n, :n].sum()
+        flow[:n, :n] += np.outer(flow[:n, n], flow[n, :n])
+    mu = np.ones(N)
+    for n in range(1, N):
+        mu[n] = mu[:n] @ flow[:n, n]
     return mu / mu.sum()
 
 
@@ -339,7 +364,13 @@ def distribution_function(probabilities) -> np.ndarray:
     """Cumulative sums, exactly 1 from the last possible outcome on, so that u < 1 never overshoots."""
     cdf = np.minimum(np.cumsum(probabilities), 1.0)
     cdf[np.flatnonzero(probabilities)[-1] :] = 1.0
-    return cdf
+    return _kept(cdf)
+
+
+def _kept(array) -> np.ndarray:
+    """The same array, for keeping: nobody who is given it can change it."""
+    array.flags.writeable = False
+    return array
 
 
 def _check_memory(task, batch_size):
@@ -347,7 +378,7 @@ def _check_memory(task, batch_size):
     need = batch_size * task.sample_bytes
     if need < 2**28:  # asking the system takes longer than drawing a small batch
         return
-    have = available(task.backend)
+    have = task.backend.free_memory()
     if have is not None and need > have:
         raise InvalidArgument(
             f"batch_size {batch_size} at context_length {task.context_length} needs {need / 2**30:.3g} GiB for its "

@@ -11,11 +11,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.integrate import solve_ivp
-from scipy.optimize import linprog
+from scipy.optimize import brentq, linprog
 
+from scbtheory.checks import positive, real
 from scbtheory.dynamics import System, matrix_flow, reduce
 from scbtheory.errors import InvalidArgument, NotADistribution, ShapeMismatch
+from scbtheory.flows import integrate, until
 from scbtheory.model import Parameters, minibatch_gradient
 from scbtheory.population import projected_gradient
 from scbtheory.task import SCB
@@ -182,39 +183,62 @@ def _velocity(c, alpha, beta, gamma):
 def flow(*, t, K_hat, K_cross, theta: float = 1.0, **system):
     r"""Integrate T1 from :math:`(\alpha,\beta,\gamma) = (0, 0, \theta)`; the three at times t, in :math:`1/\eta`."""
     c = _system(K_hat, K_cross, system)
-    moments, where = np.unique(np.append(np.asarray(t, dtype=float), 0.0), return_inverse=True)
-    if not (np.all(np.isfinite(moments)) and moments[0] >= 0):
-        raise InvalidArgument(
-            f"t has entries between {moments[0]:g} and {moments[-1]:g}; times are finite and from 0 on"
+    s = c.system
+    return tuple(
+        integrate(
+            lambda y: _velocity(c, *y), (0.0, 0.0, real("theta", theta)), t, what="the transfer flow",
+            rtol=TOLERANCE, atol=TOLERANCE * min(s.d, s.d / s.q),
         )
-    begin = (0.0, 0.0, float(theta))
-    if len(moments) == 1:
-        return tuple(np.full(np.shape(t), x) for x in begin)
-    solution = _integrate(c, begin, moments[-1], t_eval=moments)
-    return tuple(np.reshape(y[where[:-1]], np.shape(t)) for y in solution.y)
+    )  # fmt: skip
 
 
 def time_to(level: float, *, K_hat, K_cross, theta: float = 1.0, longest: float = 1e6, **system) -> float:
-    r"""The first time, in :math:`1/\eta`, at which :math:`|\alpha|` reaches ``level``; infinite past ``longest``."""
-    c = _system(K_hat, K_cross, system)
+    r"""The first time, in :math:`1/\eta`, at which :math:`|\alpha|` reaches ``level``.
 
-    def arrived(_, y):
+    Infinite where it does not within ``longest``. On the wrong branch it is attention's distance that counts.
+
+    Raises
+    ------
+    InvalidArgument : the level or ``longest`` is not above 0, or another number is not finite.
+    """
+    c, level, longest = _system(K_hat, K_cross, system), positive("level", level), positive("longest", longest)
+    s = c.system
+
+    def arrived(y):
         return abs(y[0]) - level
 
+    def turned(y):  # the velocity of alpha: its zeros are the peaks, which a step of the solver may pass over
+        return _velocity(c, *y)[0]
+
     arrived.terminal = True
-    solution = _integrate(c, (0.0, 0.0, float(theta)), longest, events=arrived)
-    return float(solution.t_events[0][0]) if len(solution.t_events[0]) else np.inf
+    tolerances = {"rtol": TOLERANCE, "atol": TOLERANCE * min(s.d, s.d / s.q)}
+    begin = (0.0, 0.0, real("theta", theta))
+
+    def first(longest):
+        found = until(
+            lambda y: _velocity(c, *y), begin, (arrived, turned), longest, what="the transfer flow", **tolerances
+        )
+        return found[0], found[1]
+
+    hits, peaks = first(longest)
+    latest = hits[0] if len(hits) else longest
+    for peak in peaks[peaks < latest]:
+        alpha = abs(flow(t=[peak], K_hat=K_hat, K_cross=K_cross, theta=theta, **system)[0][0])
+        if alpha >= level:  # passed over: up to the peak alpha rises, and the level is on the way
+            return _between(level, peak, K_hat=K_hat, K_cross=K_cross, theta=theta, **system)
+    return float(hits[0]) if len(hits) else np.inf
 
 
-def _integrate(c, begin, end, **options):
-    s = c.system
-    solution = solve_ivp(
-        lambda _, y: _velocity(c, *y), (0.0, end), begin, method="LSODA",
-        rtol=TOLERANCE, atol=TOLERANCE * min(s.d, s.d / s.q), **options,
-    )  # fmt: skip
-    if not solution.success:
-        raise InvalidArgument(f"the transfer flow could not be integrated: {solution.message}")
-    return solution
+def _between(level, peak, **where):
+    """The time before a peak at which :math:`|\alpha|` has the level."""
+
+    def excess(t):
+        return abs(flow(t=[t], **where)[0][0]) - level
+
+    begin = 0.5 * peak
+    while excess(begin) > 0:
+        begin *= 0.5
+    return float(peak if excess(peak) == 0 else brentq(excess, begin, peak, xtol=1e-10 * peak))
 
 
 def lift(task: SCB, P_hat, alpha: float, beta: float, gamma: float) -> Parameters:

@@ -12,7 +12,7 @@ from scbtheory.errors import InvalidArgument
 from scbtheory.model import Model
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SumNormalised(Model):
     """Attention is a column of weights over its sum."""
 
@@ -62,6 +62,13 @@ def test_a_run_goes_on_from_its_file_to_the_same_bits(task, start, tmp_path, pac
     for name in ("W", "V"):
         np.testing.assert_array_equal(getattr(resumed.model, name), getattr(at_once.model, name))
     assert resumed.rows == at_once.rows
+
+
+def test_a_finished_run_keeps_its_model(task, start, tmp_path):
+    step = training.Descent(64, 0.1, projected=True, max_steps=3)
+    runs = [training.train(task, (step,), start=start, checkpoint=tmp_path / "run.npz") for _ in range(2)]
+    assert [run.status for run in runs] == ["finished"] * 2
+    np.testing.assert_array_equal(*(run.model.W for run in runs))
 
 
 @pytest.mark.parametrize("name", ["W", "V"])

@@ -85,14 +85,29 @@ def test_a_correlation_rises_first_and_a_negative_one_falls():
     assert bypassed[middle] > 0.3 > scratch[middle] > uncorrelated[middle] > 0 > wrong[middle]
 
 
-def test_samples_are_drawn_with_their_fitted_exponents():
-    lengths = np.array([100, 1000])
-    needed = np.outer(lengths, [1.0, 1.1, 0.9])
-    ax = plots.samples_needed(lengths, needed, np.full((2, 3), 50.0) * [1, 1.01, 0.99], level="x").figure.axes[0]
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert "T^{1.00}" in labels[0]
-    assert "T^{" in labels[1]
-    assert "T^{1" not in labels[1]
+def test_least_batches_are_drawn_on_the_stated_ones():
+    class Experiment:
+        along = staticmethod(lambda sizes: [size[2] for size in sizes])
+        setting = staticmethod(lambda *size: size)
+        statement = staticmethod(lambda size: (0.1 * size[2], 400.0))
+        searched = staticmethod(lambda kind, sizes: np.array([[n + 1, n + 2] for n in range(len(sizes))]))
+
+    sizes = [(0, 3, 100, 2), (0, 3, 1000, 2)]
+    families = [("from scratch, over T", "scratch", sizes), ("pretrained, over T", "transfer", sizes)]
+    ax = plots.least_batches(families, Experiment).figure.axes[0]
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [10, 100])
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), [1, 2])
+    np.testing.assert_allclose(ax.lines[3].get_ydata(), [400, 400])
+
+
+def test_final_errors_are_drawn_against_step_sizes_and_divergence_at_the_top(task):
+    tried = [training.sgd(step, batch_size=16) for step in (1.0, 0.1, 1e3)]
+    found = sweeps.compare(task, {"sgd": tried}, seeds=(1, 2), max_samples=2000, jobs=1)
+    ax = plots.step_sizes(found, ("sgd",)).figure.axes[0]
+    steps, medians = ax.lines[0].get_data()
+    np.testing.assert_array_equal(steps, [0.1, 1.0, 1e3])
+    assert medians[0] == pytest.approx(np.median(found.final("sgd", variant=1)))
+    assert medians[2] == medians.max() == ax.lines[-1].get_ydata()[0]
 
 
 def test_patterns_and_courses_of_both_models_are_drawn(task):

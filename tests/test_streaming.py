@@ -225,7 +225,7 @@ def test_memory_is_bounded_by_the_parameters_and_the_limit(packed):
 
 
 def test_a_batch_beyond_the_memory_is_refused_with_the_way_out(task, monkeypatch):
-    monkeypatch.setattr("scbtheory.task.available", lambda backend: 2**30)
+    monkeypatch.setattr("scbtheory.memory.available", lambda: 2**30)
     with pytest.raises(InvalidArgument, match=r"needs 9.41 GiB .* but 1 GiB are available; use .*streaming.gradient"):
         task.sample(10**8, seed=0)
 
@@ -248,7 +248,7 @@ def test_available_memory_is_the_machine_s_or_the_container_s(tmp_path, monkeypa
     if maximum is not None:
         (tmp_path / "memory.max").write_text(maximum)
         (tmp_path / "memory.current").write_text("1000")
-    assert memory.available(scb.get_backend("numpy")) == expected
+    assert scb.get_backend("numpy").free_memory() == expected
 
 
 WRONG = [{"batch_size": 0}, {"batch_size": 1.5}, {"memory": 0}, {"seed": -1}, {"step": 2**24}, {"seed": 0.5}]

@@ -3,6 +3,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import scbtheory as scb
 from scbtheory.errors import (
@@ -120,10 +121,63 @@ def test_a_reducible_chain_is_refused_with_its_classes(chain, classes):
         scb.SCB(chain, Q)
 
 
-@pytest.mark.parametrize("chain", [[[1, 1e-20], [1e-20, 1]], [[1, 0.5], [1e-20, 0.5]]])
-def test_a_chain_that_doubles_cannot_tell_from_a_reducible_one_is_refused(chain):
+def test_a_chain_that_doubles_cannot_tell_from_a_reducible_one_is_refused():
     with pytest.raises(ReducibleChain, match="to double precision"):
-        scb.SCB(chain, Q[:, 1:])
+        scb.SCB([[1, 0.5], [1e-20, 0.5]], Q[:, 1:])
+
+
+@pytest.mark.parametrize("a", [1e-3, 1e-12, 1e-15, 1e-20])
+def test_the_law_of_a_nearly_decoupled_chain_keeps_all_its_digits(a):
+    np.testing.assert_allclose(scb.SCB([[1 - a, a / 2], [a, 1 - a / 2]], Q[:, 1:]).mu, [1 / 3, 2 / 3], rtol=1e-14)
+
+
+def test_the_law_is_that_of_the_chains_powers():
+    P = scb.SCB.random(40, 3, 1, seed=5).P
+    np.testing.assert_allclose(scb.SCB.random(40, 3, 1, seed=5).mu, np.linalg.matrix_power(P, 500)[:, 0], rtol=1e-12)
+
+
+def test_matrices_of_lower_precision_are_taken_and_made_distributions():
+    task = scb.SCB.random(5, 30, 3, seed=2)
+    low = scb.SCB(task.P.astype("float32"), task.Q.astype("float32"))
+    np.testing.assert_allclose(low.P.sum(axis=0), 1, rtol=1e-15)
+    np.testing.assert_allclose(low.mu, task.mu, rtol=1e-5)
+    assert scb.SCB(low.P, low.Q).P.tobytes() == low.P.tobytes()
+    on = task.on(dtype="float32")
+    assert scb.SCB(on.P, on.Q, dtype="float32").P.dtype == np.float32
+
+
+def test_what_hides_entries_is_refused_and_rows_are_told_from_columns():
+    P = np.array([[0.7, 0.2], [0.3, 0.8]])
+    with pytest.raises(scb.SCBError, match="masked"):
+        scb.SCB(np.ma.array(P, mask=[[True, False], [False, False]]), Q[:, 1:])
+    with pytest.raises(scb.SCBError, match=r"its rows are: pass P\.T"):
+        scb.SCB(P.T, Q[:, 1:])
+    with pytest.raises(scb.SCBError, match="toarray"):
+        scb.SCB(scipy.sparse.csr_array(P), Q[:, 1:])
+
+
+def test_what_a_task_keeps_cannot_be_edited():
+    task = scb.SCB.random(3, 20, 2, seed=0)
+    truth = scb.Parameters.truth(task)
+    for array in (task.P, task.Q, task.mu, task.C, truth.A, truth.V, task._trigger_cdf, task._position_cdfs):
+        with pytest.raises(ValueError, match="read-only"):
+            array /= 2
+
+
+def test_equality_looks_at_the_arrays_and_nothing_is_hashed():
+    task = scb.SCB.random(3, 20, 2, seed=0)
+    theta, other = scb.Parameters.truth(task), scb.Parameters.initial(task)
+    copy = scb.Parameters(task.Q.copy(), task.P.copy())
+    assert theta == copy
+    assert theta != other
+    assert theta != "theta"
+    assert theta != scb.Parameters(theta.A[:5], theta.V)
+    assert task.sample(5, seed=1) == task.sample(5, seed=1) != task.sample(5, seed=2)
+    soft = scb.softmax.SoftmaxParameters.initial(task)
+    assert soft == scb.softmax.SoftmaxParameters.initial(task)
+    for thing in (theta, soft, task.sample(5, seed=1)):
+        with pytest.raises(TypeError, match="unhashable"):
+            hash(thing)
 
 
 @pytest.mark.parametrize("N", [2, 3, 5])

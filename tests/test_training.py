@@ -228,7 +228,8 @@ def test_refit_moves_only_the_support_and_averages_the_last_two_thirds(task):
     np.testing.assert_allclose(found.theta.A.sum(axis=0), 1)
 
 
-def test_refit_that_lengthens_still_averages_a_tail(task):
+def test_refit_that_lengthens_still_averages_a_tail(task, monkeypatch):
+    monkeypatch.setattr(Refit, "_step_size", lambda stage, memory: stage.step_size)  # as the run it is compared with
     start = training.rounded(np, scb.dynamics.lift(task, 0.7, 1.1))
     stage = Refit(16, tolerance=1e-300, max_steps=120)  # thirds of 20, doubled once: the tail is steps 41 to 120
     found = training.train(task, (stage,), start=start, seed=5)
@@ -237,6 +238,23 @@ def test_refit_that_lengthens_still_averages_a_tail(task):
         .state["memory/iterate_V"] for n in range(41, 121)
     ]  # fmt: skip
     np.testing.assert_allclose(found.theta.V, np.mean(path, axis=0), atol=1e-13)
+
+
+def test_a_refits_step_shrinks_by_a_root_of_two_when_its_thirds_double(task):
+    stage, moves = Refit(16, tolerance=1e-300, max_steps=240), []
+    start = training.rounded(np, scb.dynamics.lift(task, 0.7, 1.1))
+    learner = Learner(task, 5, start, task.mu)
+    stage.begin(learner)
+    for _ in range(61):
+        m, A = learner.memory, np.zeros_like(start.A)
+        np.add.at(A, (m["positions"], np.arange(task.vocab_size)[None, :]), m["on"] * m["iterate_A"])
+        before = scb.Parameters(A, m["iterate_V"])
+        place = dict(zip(("step", "first"), learner._place(16), strict=True))
+        stage.step(learner)
+        batch = task.sample(16, seed=5, **place)
+        gradient = scb.model.minibatch_gradient(task, before, batch, projected=True).V
+        moves.append(np.vdot(before.V - learner.memory["iterate_V"], gradient) / np.vdot(gradient, gradient))
+    np.testing.assert_allclose(moves, [0.1] * 60 + [0.1 / 2**0.5], rtol=1e-10)
 
 
 def test_refits_own_estimate_of_its_error_is_about_right(task):

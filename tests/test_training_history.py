@@ -121,15 +121,59 @@ def test_bad_options_are_refused(task):
         ((), {}, "empty"),
         (good, {"mu": "guessed"}, "mu is"),
         (good, {"record": 1.0}, "record"),
-        ((Descent(16, -0.1),), {}, "step_size"),
-        ((Descent(0, 0.1),), {}, "batch_size"),
-        ((Descent(16, float("nan")),), {}, "step_size"),
+        (("sgd",), {}, "stages has 'sgd'"),
         (good, {"seed": -1}, "seed"),
+        (good, {"max_samples": 0}, "max_samples"),
+        (good, {"max_samples": None}, "would never end"),
+        (good, {"record": float("nan")}, "record"),
     ):
         with pytest.raises(InvalidArgument, match=word):
-            training.train(task, stages, max_samples=100, **options)
+            training.train(task, stages, **{"max_samples": 100} | options)
     with pytest.raises(ShapeMismatch):
-        training.train(task, good, start=scb.Parameters(task.Q[:5], task.P))
+        training.train(task, good, max_samples=100, start=scb.Parameters(task.Q[:5], task.P))
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong"),
+    [
+        (lambda x: Descent(x, 0.1), (0, -1, 2.5, float("nan"), "many")),
+        (lambda x: Descent(16, x), (0, -0.1, float("nan"), float("inf"), None)),
+        (lambda x: training.Round(relative=x), (1.0, -0.1, float("nan"))),
+        (lambda x: training.Proximal(16, c=x), (-1, float("nan"), float("inf"))),
+        (lambda x: training.Proximal(16, mass=x), (0, float("nan"))),
+        (lambda x: training.Proximal(16, patience=x), (0, 1.5)),
+        (lambda x: training.Boost(16, standing_out=x), (0, float("nan"))),
+        (lambda x: training.Refit(16, tolerance=x), (-1, float("nan"), float("inf"))),
+        (lambda x: training.Likelihood(16, tolerance=x), (-1, float("nan"))),
+        (lambda x: training.Likelihood(16, max_steps=x), (0, 2.5)),
+        (lambda x: training.MomentStart(16, false_alarm=x), (0, 1, float("nan"))),
+        (lambda x: training.Adam(16, 0.1, beta_1=x), (1, -0.1, float("nan"))),
+        (lambda x: scb.softmax.SoftmaxDescent(16, eta_A=x), (0, float("nan"))),
+        (lambda x: scb.softmax.SoftmaxDescent(16, scale=x), ("fast",)),
+    ],
+)
+def test_a_stage_checks_its_numbers_when_it_is_made(make, wrong):
+    for value in wrong:
+        with pytest.raises(InvalidArgument):
+            make(value)
+
+
+def test_numpy_numbers_are_pythons_own_in_stages_and_checkpoints(task, tmp_path):
+    plain = (Descent(32, 0.125, max_steps=9),)
+    typed = (Descent(np.int64(32), np.float32(0.125), max_steps=np.uint8(9)),)
+    assert plain == typed
+    whole = training.train(task, plain, seed=3)
+    options = {"seed": np.int64(3), "record": np.float32(1.5), "checkpoint": tmp_path / "run.npz"}
+    training.train(task, typed, max_samples=np.int32(100), **options)
+    same = training.train(task, typed, **options).theta
+    assert same == whole.theta
+
+
+def test_a_smaller_budget_than_was_used_is_refused(task, tmp_path):
+    stages, where = (Descent(32, 0.1),), tmp_path / "run.npz"
+    training.train(task, stages, max_samples=320, checkpoint=where)
+    with pytest.raises(InvalidArgument, match=r"max_samples is 100, but the run in .* has used 320 already"):
+        training.train(task, stages, max_samples=100, checkpoint=where)
 
 
 def test_the_progress_bar_changes_nothing(task, capsys):

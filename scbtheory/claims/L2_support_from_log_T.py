@@ -175,8 +175,10 @@ level $\delta/(TN)$, $2\log T$ to leading order, lets a position off the support
 $\delta$; one of weight $q$ is missed, where the dependence is weak, like a noncentral $\chi^2$ variable:
 
 $$
-\Pr(\text{missed}) = \Pr\!\left(\chi^2_{(N-1)^2}(n_kq^2\varphi^2) \le \chi^2_{(N-1)^2,\,1-\delta/(TN)}\right),
-\qquad n_k \simeq \frac{2\log T}{q_{\min}^2\varphi^2} .
+\begin{aligned}
+\Pr(\text{missed}) &= \Pr\!\left(\chi^2_{(N-1)^2}(n_kq^2\varphi^2) \le \chi^2_{(N-1)^2,\,1-\delta/(TN)}\right), \\
+n_k &\simeq \frac{2\log T}{q_{\min}^2\varphi^2} .
+\end{aligned}
 $$ (eq-moment-search)
 """,
     assumptions="every task with $K_P > 0$; $\\mu$ known; $n_k$ large",

@@ -310,7 +310,7 @@ $M = U^\top E[\nabla p^\top(\operatorname{diag} p - pp^\top)\nabla p]\,U$.
     scope="The information and the bounds are derived for all laws of two tokens on two positions (bounds at a "
     "rational point), and enumerated in fractions for others; the formula is the same sum for every $N$, $s$ and $T$.",
     nature="theorem",
-    chapter="budget",
+    chapter="limits",
     rests_on=("M1",),
     statement=statement,
     routes=(

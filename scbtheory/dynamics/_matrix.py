@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from scbtheory.checks import positive, real
 from scbtheory.dynamics._reduced import TOLERANCE, whole
-from scbtheory.dynamics._system import times
 from scbtheory.errors import InvalidArgument
+from scbtheory.flows import integrate
 from scbtheory.model import Parameters, check
 from scbtheory.population import projected_gradient
 from scbtheory.task import SCB
@@ -62,13 +61,11 @@ def _weights(task, eta_V, eta_A, balanced):
 def matrix_flow(task: SCB, theta: Parameters, t, *, eta_V=1.0, eta_A=1.0, balanced=False) -> list[Parameters]:
     r"""Integrate :math:`\dot V = -\eta_V G_V`, :math:`\dot A = -\eta_A G_A` (G5) from ``theta``: all TN + N² numbers.
 
-    Returns the parameters at the increasing times t, in units of :math:`1/\eta`. Nothing of the reduction
+    Returns the parameters at the times t, in units of :math:`1/\eta` and in any order. Nothing of the reduction
     is used. Dormand and Prince's method of order 8; its error is about 1e-12 in float64.
     """
     check(task, theta)
-    moments, backend = times(t).ravel(), task.backend
-    if np.any(np.diff(moments) < 0):
-        raise InvalidArgument("t must not decrease")
+    backend = task.backend
     (T, N), weights = (task.context_length, task.vocab_size), _weights(task, eta_V, eta_A, balanced)
 
     def unpack(y):
@@ -77,19 +74,15 @@ def matrix_flow(task: SCB, theta: Parameters, t, *, eta_V=1.0, eta_A=1.0, balanc
     def pack(parameters):
         return np.concatenate([backend.to_numpy(x).ravel().astype(float) for x in (parameters.A, parameters.V)])
 
-    def velocity(_, y):
+    def velocity(y):
         gradient = projected_gradient(task, unpack(y))
         return -pack(Parameters(weights[1] * gradient.A, weights[0] * gradient.V))
 
-    if moments.size == 0 or moments[-1] == 0:
-        return [theta for _ in moments]
-    solution = solve_ivp(
-        velocity, (0.0, moments[-1]), pack(theta), method="DOP853", t_eval=moments,
+    path = integrate(
+        velocity, pack(theta), np.ravel(t), what="the matrix flow", method="DOP853",
         rtol=TOLERANCE, atol=TOLERANCE * 0.1 / T,
     )  # fmt: skip
-    if not solution.success:
-        raise InvalidArgument(f"the matrix flow could not be integrated: {solution.message}")
-    return [unpack(y) for y in solution.y.T]
+    return [unpack(y) for y in path.T]
 
 
 def matrix_descend(

@@ -10,11 +10,11 @@ import operator
 from typing import NamedTuple
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from scbtheory.checks import positive, real
-from scbtheory.dynamics._system import System, times
+from scbtheory.dynamics._system import System
 from scbtheory.errors import InvalidArgument
+from scbtheory.flows import integrate
 
 TOLERANCE = 1e-12  # relative, of the integrators
 
@@ -45,11 +45,7 @@ def flow(*, t, start=(0.0, 0.0), **system):
     non-stiff steps, so that the creep (times of order T) costs no more than the rise. Its error is
     about 1e-11 of the values' size.
     """
-    s, t = System(**system), times(t)
-    start = [real("start", x) for x in start]
-    moments, where = np.unique(np.append(t, 0.0), return_inverse=True)
-    if len(moments) == 1:
-        return np.full(t.shape, start[0]), np.full(t.shape, start[1])
+    s, start = System(**system), [real("start", x) for x in start]
 
     def jacobian(_, y):
         alpha, beta = y
@@ -58,13 +54,12 @@ def flow(*, t, start=(0.0, 0.0), **system):
             [s.q * (1 - 2 * alpha * beta), -s.q * alpha**2 - s.d],
         ]
 
-    solution = solve_ivp(
-        lambda _, y: _velocity(s, *y), (0.0, moments[-1]), start, method="LSODA", t_eval=moments,
-        jac=jacobian, rtol=TOLERANCE, atol=TOLERANCE * min(s.d, s.d / s.q),
+    return tuple(
+        integrate(
+            lambda y: _velocity(s, *y), start, t, what="the flow", jac=jacobian,
+            rtol=TOLERANCE, atol=TOLERANCE * min(s.d, s.d / s.q),
+        )
     )  # fmt: skip
-    if not solution.success:
-        raise InvalidArgument(f"the flow from {tuple(start)} could not be integrated: {solution.message}")
-    return tuple(np.reshape(y[where[:-1]], t.shape) for y in solution.y)
 
 
 def step(alpha, beta, *, step_size, **system):

@@ -10,8 +10,9 @@ from __future__ import annotations
 import mpmath as mp
 
 from scbtheory.checks import real
-from scbtheory.dynamics._system import System, times
+from scbtheory.dynamics._system import System
 from scbtheory.errors import InvalidArgument
+from scbtheory.flows import times
 
 
 def high_precision_half_time(*, level=0.5, digits=30, **system) -> mp.mpf:

@@ -7,6 +7,7 @@ import math
 import warnings
 from dataclasses import dataclass
 
+from scbtheory.checks import real
 from scbtheory.dynamics import _stages as closed
 from scbtheory.dynamics._matrix import rounding_interval
 from scbtheory.dynamics._reduced import fixed_points
@@ -118,22 +119,23 @@ def run_stages(arguments: argparse.Namespace) -> int:
     """Print the stages of a random task or of given constants; return 0."""
     given = [x for x in (arguments.K_P, arguments.K_Q) if x is not None]
     random = [x for x in (arguments.vocab_size, arguments.sparsity, arguments.seed) if x is not None]
-    q_min = None
+    q_min, T = None, real("--context-length", arguments.context_length)
     if len(given) == 2 and not random:
         K_P, K_Q = given
         heading = "given constants"
     elif not given and arguments.vocab_size is not None:
-        if arguments.context_length != int(arguments.context_length):
-            raise InvalidArgument(f"--context-length is {arguments.context_length:g}; a task's is a whole number")
-        sparsity, seed = arguments.sparsity or 2, arguments.seed or 0
-        task = SCB.random(arguments.vocab_size, int(arguments.context_length), sparsity, seed=seed)
+        if int(T) != T:
+            raise InvalidArgument(f"--context-length is {T:g}; a task's is a whole number")
+        sparsity = 2 if arguments.sparsity is None else arguments.sparsity
+        seed = 0 if arguments.seed is None else arguments.seed
+        task = SCB.random(arguments.vocab_size, int(T), sparsity, seed=seed)
         K_P, K_Q = task.K_P, task.K_Q
         entries = task.backend.to_numpy(task.Q)
         q_min = float(entries[entries > 0].min())
         heading = f"random task: N = {arguments.vocab_size}, s = {sparsity}, seed {seed}"
     else:
         raise InvalidArgument("give either --K-P and --K-Q, or --vocab-size (with --sparsity and --seed if wanted)")
-    found = stages(K_P=K_P, K_Q=K_Q, T=arguments.context_length, balanced=arguments.balanced)
+    found = stages(K_P=K_P, K_Q=K_Q, T=T, balanced=arguments.balanced)
     print(f"{heading}\n{describe(found, q_min)}")
     return 0
 

@@ -12,8 +12,9 @@ import numpy as np
 from scipy.optimize import brentq
 
 from scbtheory.checks import positive, real
-from scbtheory.dynamics._system import System, times, warn
+from scbtheory.dynamics._system import System, warn
 from scbtheory.errors import InvalidArgument
+from scbtheory.flows import times
 
 SMALL = 0.1  # a relative error up to which a formula is trusted
 LARGEST_EXPONENT = 700.0  # exp overflows beyond
@@ -69,7 +70,8 @@ def arrival(*, alpha, **system) -> float:
     s, alpha = System(**system), real("alpha", alpha)
     if alpha < 0:
         raise InvalidArgument(f"alpha is {alpha:g}; the flow from the start only takes values from 0 on")
-    t = math.acosh(1 + alpha * s.q / s.d) / s.omega
+    x = alpha * s.q / s.d
+    t = math.log1p(x + math.sqrt(x * (x + 2))) / s.omega  # arccosh(1 + x), for tiny x too
     if _error(s, t) > SMALL:
         warn(f"alpha is {alpha:g}; there S1 is wrong by up to {_error(s, t):.0%}")
     return t

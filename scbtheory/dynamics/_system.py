@@ -6,8 +6,6 @@ import math
 import warnings
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from scbtheory.checks import positive, real
 from scbtheory.errors import InvalidArgument
 
@@ -88,14 +86,3 @@ class System:
     def skew(self) -> float:
         r""":math:`r = (p/q)^{1/4}`: stage 2 ends at :math:`(\alpha, \beta) = (r, 1/r)`."""
         return (self.p / self.q) ** 0.25
-
-
-def times(t) -> np.ndarray:
-    """Times as a float array of any shape; refuse negative and non-finite ones."""
-    try:
-        t = np.asarray(t, dtype=float)
-    except (TypeError, ValueError):
-        raise InvalidArgument(f"t is {t!r}; expected times, in units of 1/η") from None
-    if not np.all(np.isfinite(t) & (t >= 0)):
-        raise InvalidArgument(f"t has entries between {np.min(t):g} and {np.max(t):g}; times are finite and from 0 on")
-    return t

@@ -12,6 +12,7 @@ Every module here offers the same four functions and is tested against ``referen
     ``g[t, k] = sum_{b: trigger[b] = k} table[b, tokens[b, t]]``, shape (T, n_triggers).
 
 Tokens are as many as triggers, unless they are codes that stand for several tokens (see ``packing``).
+On a GPU ``step_gradient`` (see ``device``) replaces all but ``draw_at`` wherever a whole step is asked for.
 On the CPU ``grouped`` runs all three in one go, on as many packed samples as fit a core's cache.
 """
 
@@ -23,3 +24,11 @@ MODULES = {"numpy": "host", "cupy": "cuda"}  # any other array library runs the 
 def loops_for(name):
     """Return the module with the token loops of the backend called ``name``."""
     return import_module(f"scbtheory.kernels.{MODULES.get(name, 'reference')}")
+
+
+def choose(stream, index, tables, which):
+    """Return, at the uniform numbers ``index`` of a stream, the first entry of row ``which`` of ``tables`` above it.
+
+    On the host, for triggers, positions and outputs: few numbers, the same bits for every backend.
+    """
+    return import_module("scbtheory.kernels.compiled").choose(stream, index, tables, which)

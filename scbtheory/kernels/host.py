@@ -1,6 +1,8 @@
-"""The token loops on a CPU, and the loop over whole steps that only a CPU has."""
+"""The token loops on a CPU, and what only a CPU has: whole gradients, steps and sums of squares in one go."""
 
 from scbtheory.kernels.compiled import accumulate, draw, draw_at, histogram
+from scbtheory.kernels.grouped import gradient as packed_gradient
+from scbtheory.kernels.moments import statistic as moment_sums
 from scbtheory.kernels.supported import descend
 
-__all__ = ["accumulate", "descend", "draw", "draw_at", "histogram"]
+__all__ = ["accumulate", "descend", "draw", "draw_at", "histogram", "moment_sums", "packed_gradient"]

@@ -1,5 +1,6 @@
-"""Limits: what is the least anyone needs, and how far is the algorithm from it (claims L1 to L6)."""
+"""Limits: what is the least anyone needs, and how far is the algorithm from it (family L)."""
 
+from scbtheory.limits._chain import chain_batch, correlate, decorrelate
 from scbtheory.limits._detection import (
     detection_threshold,
     miss_probability,
@@ -14,8 +15,11 @@ from scbtheory.limits._moments import chi_squared_information, moment_mean, mome
 __all__ = [
     "Counts",
     "Errors",
+    "chain_batch",
     "chi_squared_information",
+    "correlate",
     "cramer_rao",
+    "decorrelate",
     "detection_threshold",
     "estimated_error",
     "fano_error",

@@ -6,6 +6,7 @@ import math
 from itertools import product
 
 import numpy as np
+from scipy.optimize import brentq
 
 from scbtheory.errors import InvalidArgument
 from scbtheory.limits._detection import _chance
@@ -94,7 +95,5 @@ def fano_error(*, information: float, n: float, choices: float) -> float:
 
     def entropy(e):
         return -sum(p * math.log(p) for p in (e, 1 - e) if p > 0) + e * math.log(choices - 1)
-
-    from scipy.optimize import brentq
 
     return float(brentq(lambda e: entropy(e) - missing, 0.0, 1 - 1 / choices))

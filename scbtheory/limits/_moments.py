@@ -41,12 +41,9 @@ def moment_statistic(task: SCB, samples: int, *, seed: int, step: int = 0, first
     seed, step, first = task._place(B, seed, step, first)
     seen = task.sample_at(np.zeros((1, N), dtype=np.int64), B, seed=seed, step=step, first=first)
     trigger, output = (task.backend.to_numpy(x).astype(np.int64) for x in (seen.trigger, seen.output))
-    if task.backend.name == "numpy":
-        from scbtheory.kernels import moments
-
-        joint, alone = moments.statistic(
-            Stream.of(seed, step, TOKENS), task._trigger_cdf, first, trigger, output, T, mu
-        )
+    sums = getattr(task.backend.kernels, "moment_sums", None)
+    if sums is not None:
+        joint, alone = sums(Stream.of(seed, step, TOKENS), task._trigger_cdf, first, trigger, output, T, mu)
     else:
         joint, alone = _counted(task, B, seed, step, first, mu)
     n = np.bincount(trigger, minlength=N)

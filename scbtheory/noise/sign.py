@@ -145,12 +145,17 @@ class SignRecursion:
         return self.variance * np.expm1(2 * n * np.log1p(self.rate)) / (self.rate * (2 + self.rate))
 
     def probability(self, n=None):
-        r""":math:`\Phi(EY_n/\sqrt{\mathrm{Var}\,Y_n})`, for n → ∞ :math:`\Phi(d\sqrt{(2+\lambda)/(\lambda v)})`."""
+        r""":math:`\Phi(EY_n/\sqrt{\mathrm{Var}\,Y_n})`, for n → ∞ :math:`\Phi(d\sqrt{(2+\lambda)/(\lambda v)})`.
+
+        The growth cancels: :math:`(EY_n)^2/\mathrm{Var}\,Y_n = d^2\frac{2+\lambda}{\lambda v}
+        \tanh(\tfrac n2\log(1+\lambda))`.
+        """
+        limit = self.drift * math.sqrt((2 + self.rate) / (self.rate * self.variance))
         if n is None:
-            return float(ndtr(self.drift * math.sqrt((2 + self.rate) / (self.rate * self.variance))))
-        if np.min(n) < 1:
+            return float(ndtr(limit))
+        if not np.min(n) >= 1:
             raise InvalidArgument(f"n is {n}; expected at least one step")
-        return ndtr(self.mean(n) / np.sqrt(self.spread(n)))
+        return ndtr(limit * np.sqrt(np.tanh(0.5 * np.log1p(self.rate) * np.asarray(n, dtype=float))))
 
 
 def sign_recursion(

@@ -7,11 +7,13 @@ from scbtheory.plots.learning import (
     bypass,
     comparison,
     course,
+    least_batches,
     positions,
-    samples_needed,
     side_by_side,
     softmax_flow,
+    step_sizes,
 )
+from scbtheory.plots.limits import efficiency, moment_search, samples_against_length, sticky_search
 from scbtheory.plots.noise import noise_scale, sign_collapse, support_batches, thresholded_column
 from scbtheory.plots.performance import Results
 from scbtheory.plots.stages import creep, half_time_errors, linearisation, phase_portrait, rise, rounding
@@ -28,17 +30,22 @@ __all__ = [
     "course",
     "creep",
     "curvature",
+    "efficiency",
     "half_time_errors",
+    "least_batches",
     "linearisation",
+    "moment_search",
     "noise_scale",
     "phase_portrait",
     "positions",
     "rise",
     "rounding",
-    "samples_needed",
+    "samples_against_length",
     "side_by_side",
     "sign_collapse",
     "softmax_flow",
+    "step_sizes",
+    "sticky_search",
     "support_batches",
     "task",
     "thresholded_column",

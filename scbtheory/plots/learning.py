@@ -106,25 +106,42 @@ def bypass(*, K_P: float, K_Q: float, T: float, K_hat: float, correlations) -> P
         return picture
 
 
-def samples_needed(lengths, scratch, pretrained, *, level: str) -> Picture:
-    """Draw samples to a nontrivial correlation against T, every seed a point, with fitted powers of T."""
+def step_sizes(found: sweeps.Comparison, names, column: str = "distance_A") -> Picture:
+    """Draw each baseline's final error against its step size: every seed a point, a line through the medians."""
     with canvas(size=(6.4, 3.5)) as (picture, ax):
-        for name, needed, colour, marker in (
-            ("from scratch", scratch, RED, "s"),
-            ("pretrained", pretrained, BLUE, "o"),
+        curves = {name: _by_step(found, name, column) for name in names}
+        top = 3 * max(v[np.isfinite(v)].max() for _, values in curves.values() for v in values if np.isfinite(v).any())
+        for (name, (steps, values)), colour, marker in zip(
+            curves.items(), (RED, BLUE, GREEN, PINK), "soD^", strict=False
         ):
-            fit = sweeps.fit_exponent(lengths, needed)
-            label = rf"{name}: $T^{{{fit.slope:.2f}}}$, 95 % from {fit.low:.2f} to {fit.high:.2f}"
-            middle = np.exp(np.mean(np.log(needed), axis=1))
-            line = (
-                np.exp(np.mean(np.log(middle))) * (np.asarray(lengths) / np.exp(np.mean(np.log(lengths)))) ** fit.slope
-            )
-            ax.loglog(lengths, line, color=colour, lw=1.4, label=label)
-            for T, row in zip(lengths, needed, strict=True):
-                spread = T * 1.03 ** (np.arange(len(row)) - len(row) / 2)
-                ax.loglog(spread, row, marker, color=colour, ms=4, alpha=0.7)
-        ax.set(xlabel="context length $T$", ylabel=f"samples to {level}")
-        ax.legend(fontsize=8)
+            shown = [np.where(np.isfinite(v), v, top) for v in values]
+            ax.loglog(steps, [np.median(v) for v in shown], color=colour, lw=1.4, label=name)
+            for step, v in zip(steps, shown, strict=True):
+                ax.loglog(step * 1.03 ** (np.arange(len(v)) - len(v) / 2), v, marker, color=colour, ms=3.5, alpha=0.7)
+        ax.axhline(top, color=BLACK, lw=0.8, ls=":")
+        ax.annotate("diverged", (1, top), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9)
+        ax.set(xlabel="step size", ylabel=f"final {dict(DISTANCES)[column]}")
+        ax.legend(fontsize=9)
+        return picture
+
+
+def _by_step(found, name, column):
+    """Step sizes in increasing order, and the final errors of all seeds at each."""
+    tried = sorted((stages[0].step_size, v) for v, stages in enumerate(found.variants[name]))
+    return [step for step, _ in tried], [found.final(name, column, v) for _, v in tried]
+
+
+def least_batches(families, experiment) -> Picture:
+    """Draw E3's least batches against T, every search a point, over the batches stated for the same sizes."""
+    with canvas(size=(6.4, 3.5)) as (picture, ax):
+        for (name, kind, sizes), colour, marker in zip(families, (RED, BLUE), "so", strict=True):
+            lengths = experiment.along(sizes)
+            stated = [experiment.statement(experiment.setting(*size))[kind == "transfer"] for size in sizes]
+            ax.loglog(lengths, stated, color=colour, lw=1.4, label=name.removesuffix(", over T"))
+            for T, row in zip(lengths, experiment.searched(kind, tuple(sizes)), strict=True):
+                ax.loglog(T * 1.05 ** (np.arange(len(row)) - (len(row) - 1) / 2), row, marker, color=colour, ms=4.5)
+        ax.set(xlabel="context length $T$", ylabel="least batch")
+        ax.legend(fontsize=9)
         return picture
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 from scbtheory.training._stages import Stage
 
+FOREVER = 2**62  # steps: until the samples are used up
+
 
 @dataclass(frozen=True)
 class Descent(Stage):
@@ -19,12 +21,16 @@ class Descent(Stage):
     projected: bool = False
     eta_V: float = 1.0
     eta_A: float = 1.0
-    max_steps: int = 2**62
+    max_steps: int = FOREVER
     name: str = "sgd"
     any_model = True
 
     def step(self, learner):
         learner.theta = self.descend(learner, learner.gradient(self.batch_size, projected=self.projected))
+
+    @property
+    def endless(self):
+        return self.max_steps >= FOREVER
 
     def verdict(self, learner, steps):
         return f"{steps} steps" if steps >= self.max_steps else None
@@ -39,7 +45,7 @@ class Adam(Stage):
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
-    max_steps: int = 2**62
+    max_steps: int = FOREVER
     name: str = "adam"
     any_model = True
 
@@ -61,6 +67,10 @@ class Adam(Stage):
             step = self.step_size * mean / (learner.xp.sqrt(square) + self.epsilon)
             updated[name] = getattr(learner.theta, name) - step
         learner.theta = replace(learner.theta, **updated)
+
+    @property
+    def endless(self):
+        return self.max_steps >= FOREVER
 
     def verdict(self, learner, steps):
         return f"{steps} steps" if steps >= self.max_steps else None

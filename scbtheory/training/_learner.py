@@ -73,14 +73,12 @@ class Learner:
         methods that have used equally many samples have seen the same ones. Not if samples are packed:
         then they also depend on the batch that they travel in.
         """
-        if self.packed:
+        if self.packed or (self.counts is None and hasattr(self.task.backend.kernels, "step_gradient")):
             step, offset = self._place(batch_size)
             self.samples += batch_size
-            where = {"seed": self.seed, "step": step, "first": offset}
+            where = {"seed": self.seed, "step": step, "first": offset, "projected": projected, "packed": self.packed}
             linear, pull_back = self._passed()
-            return pull_back(
-                streaming.gradient(self.task, linear, batch_size, **where, projected=projected, packed=True)
-            )
+            return pull_back(streaming.gradient(self.task, linear, batch_size, **where))
         total = None
         for batch in self._draw(batch_size):
             if self.counts is not None:

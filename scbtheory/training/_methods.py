@@ -12,6 +12,7 @@ from scbtheory.training._baselines import Adam, Descent
 from scbtheory.training._on_support import Likelihood, MomentStart
 from scbtheory.training._stages import Boost, Proximal, Refit, Round
 
+CHANCE = 1e-3  # that the search of supports accepts a wrong position, and that it misses one
 SIGN = 6.0  # standard deviations that the sign of the correlation is kept from zero by
 
 
@@ -46,7 +47,8 @@ def algorithm(
     K_P and K_Q, by default the task's, enter as step sizes do: rough guesses serve as well. ``batch_sizes``
     of the three stages that sample are by default :func:`boost_batch`, :func:`proximal_batch` and 256.
 
-    ``first="moments"`` replaces the first three stages by L2's search, with the samples that it asks for;
+    ``first="moments"`` replaces the first three stages by L2's search, with the samples that it asks for to fail
+    in one of 500 runs;
     ``last="likelihood"`` the last by maximum likelihood (L5).
     """
     for name, value, known in (("first", first, ("boost", "moments")), ("last", last, ("refit", "likelihood"))):
@@ -61,7 +63,8 @@ def algorithm(
     speed = {"step_size": step_size, "eta_V": 1 / K_Q, "eta_A": 1 / K_P}
     begin = (Boost(boost, **speed), Proximal(proximal, c=c, **speed), Round())
     if first == "moments":
-        begin = (MomentStart(samples_for_support(task)),)
+        needed = samples_for_support(task, false_alarm=CHANCE, miss=CHANCE)
+        begin = (MomentStart(needed, false_alarm=CHANCE),)
     end = Refit(refit, tolerance=tolerance, **speed)
     if last == "likelihood":
         end = Likelihood(refit, tolerance=tolerance)

@@ -31,8 +31,8 @@ class MomentStart(Stage):
     false_alarm: float = 0.1
     name: str = "moments"
 
-    def check(self):
-        super().check()
+    def __post_init__(self):
+        super().__post_init__()
         detection_threshold(N=2, T=2, false_alarm=self.false_alarm)
 
     def step(self, learner):
@@ -82,15 +82,11 @@ class Likelihood(Stage):
     max_steps: int = 4000
     name: str = "likelihood"
 
-    def check(self):
-        super().check()
-        if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
-            raise InvalidArgument(f"Likelihood.tolerance is {self.tolerance!r}; expected 0 or more")
-
     def begin(self, learner):
         learner.memory["on"] = learner.theta.A != 0
         self._keep(learner, Counts.empty(learner.task.backend.to_numpy(learner.memory["on"])))
         learner.memory["steps"], learner.memory["next"], learner.memory["error"] = 0, 1, float("inf")
+        learner.memory["fitted"] = 0
 
     def ahead(self, learner, steps):
         m = learner.memory
@@ -122,7 +118,8 @@ class Likelihood(Stage):
         return f"{steps} steps" if steps >= self.max_steps else None
 
     def end(self, learner):
-        self._maximise(learner, self._counts(learner))
+        if learner.memory["fitted"] != learner.memory["steps"]:
+            self._maximise(learner, self._counts(learner))
         super().end(learner)
 
     @staticmethod
@@ -138,7 +135,7 @@ class Likelihood(Stage):
 
     @staticmethod
     def _maximise(learner, counts):
-        backend = learner.task.backend
+        backend, learner.memory["fitted"] = learner.task.backend, learner.memory["steps"]
         mu = backend.to_numpy(learner.mu) if learner.counts is None else None
         here = Parameters(*map(backend.to_numpy, (learner.theta.A, learner.theta.V)))
         found = maximum_likelihood(counts, mu, here)

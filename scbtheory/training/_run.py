@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import math
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from scbtheory import population
-from scbtheory.checks import below
+from scbtheory.checks import below, count, real
 from scbtheory.dynamics import reduce
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Model, Parameters, forward
 from scbtheory.task import SCB
 from scbtheory.training._history import Boundary, Divergence, History
 from scbtheory.training._learner import Learner
-from scbtheory.training._stages import BOUND
+from scbtheory.training._stages import BOUND, Stage
 
 
 def train(
@@ -61,13 +61,20 @@ def train(
     packed = mu == "known" if packed is None else bool(packed)
     if packed and mu != "known":
         raise InvalidArgument(f"mu is {mu!r} and packed is True; packed samples are not counted: mu must be 'known'")
-    if not record > 1:
+    if not real("record", record) > 1:
         raise InvalidArgument(f"record is {record!r}; expected a factor above 1")
+    record, max_samples = float(record), None if max_samples is None else count("max_samples", max_samples)
     if not stages:
         raise InvalidArgument("stages is empty; expected at least one, such as those of training.algorithm(task)")
     for stage in stages:
-        stage.check()
-    start = start or Parameters.initial(task)
+        if not isinstance(stage, Stage):
+            raise InvalidArgument(f"stages has {stage!r}; expected stages such as those of training.algorithm(task)")
+        if max_samples is None and stage.endless:
+            raise InvalidArgument(
+                f"the stage {stage.name!r} ends by no rule of its own and max_samples is None: training would never "
+                "end; give max_samples, or the stage max_steps"
+            )
+    start = Parameters.initial(task) if start is None else start
     forward(task, start)
     narrow = [stage.name for stage in stages if not stage.any_model]
     if narrow and not isinstance(start, Parameters):
@@ -79,7 +86,12 @@ def train(
     }  # fmt: skip
     if checkpoint is not None and Path(checkpoint).exists():
         history = History.load(checkpoint)
-        learner = _restore(task, history, description, start)
+        learner = _restore(task, history, description, stages, start)
+        if max_samples is not None and learner.samples > max_samples:
+            raise InvalidArgument(
+                f"max_samples is {max_samples}, but the run in {checkpoint} has used {learner.samples} already; "
+                "give at least as many, or another checkpoint"
+            )
     else:
         learner = Learner(task, seed, start, task.mu, packed=packed)
         if mu == "estimated":
@@ -175,7 +187,7 @@ def _keep(history, learner):
     history.state.update(at)
 
 
-def _restore(task, history, description, start) -> Learner:
+def _restore(task, history, description, stages, start) -> Learner:
     """The learner that a saved history belongs to."""
     for name, value in description.items():
         if history.description.get(name) != value:
@@ -194,7 +206,8 @@ def _restore(task, history, description, start) -> Learner:
     history.state = state
     own = {k.removeprefix("model/"): v for k, v in state.items() if k.startswith("model/")}
     if own:
-        history.model = replace(start, **own)
+        last = stages[min(history.state["stage"], len(stages) - 1)]  # a finished run is past its last stage
+        history.model = last.model_type(type(start))(**own)
     learner = Learner(task, description["seed"], history.model, state["learner/mu"], state.get("learner/counts"))
     learner.samples, learner.packed = state["learner/samples"], description["packed"]
     learner.memory = {k.removeprefix("memory/"): v for k, v in state.items() if k.startswith("memory/")}

@@ -8,12 +8,13 @@ has ``advance`` for ``step`` and says by ``ahead`` how many.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from scbtheory.checks import count, positive, real
 from scbtheory.errors import InvalidArgument
-from scbtheory.model import Parameters
+from scbtheory.model import Model, Parameters
 from scbtheory.task import OUTPUTS, POSITIONS, TOKENS, TRIGGERS
 from scbtheory.training._learner import deviation, noise_level, soft_threshold
 
@@ -23,11 +24,35 @@ SHORT = 20  # steps of the first thirds of a refit that ends by itself
 RELATIVE = 0.1  # a support entry is at least this part of its column's largest deviation
 
 
+def between(low, high):
+    """A check of numbers from ``low`` to below ``high``."""
+
+    def check(name, value):
+        if not low <= real(name, value) < high:
+            raise InvalidArgument(f"{name} is {value!r}; expected a number from {low:g} to below {high:g}")
+        return float(value)
+
+    return check
+
+
+ACCEPTED = {
+    "batch_size": count, "max_steps": count, "patience": count,
+    "step_size": positive, "eta_V": positive, "eta_A": positive, "mass": positive, "standing_out": positive,
+    "epsilon": positive, "c": between(0, math.inf), "tolerance": between(0, math.inf),
+    "relative": between(0, 1), "beta_1": between(0, 1), "beta_2": between(0, 1),
+}  # fmt: skip
+"""What each number of a stage may be, by its name: a function of name and value, as in :mod:`scbtheory.checks`."""
+
+
 class Stage:
     """What stages that need no preparation and no farewell inherit."""
 
     name = "stage"
     any_model = False  # whether it trains models other than the linear one
+
+    def model_type(self, start: type[Model]) -> type[Model]:
+        """What the model is between this stage's steps, in a run that started from a ``start``."""
+        return start
 
     def begin(self, learner):
         """Prepare ``learner.memory``."""
@@ -52,12 +77,17 @@ class Stage:
             learner.theta = before
         return 1, size
 
-    def check(self):
-        """Refuse numbers that no run can use."""
-        for field in ("batch_size", "step_size", "eta_V", "eta_A", "max_steps"):
-            value = getattr(self, field, 1)
-            if not (math.isfinite(value) and value > 0):
-                raise InvalidArgument(f"{type(self).__name__}.{field} is {value!r}; expected a number above 0")
+    def __post_init__(self):
+        """Refuse numbers that no run can use; keep the others as Python's own, whatever their type was."""
+        for field in fields(self):
+            if field.name in ACCEPTED:
+                name = f"{type(self).__name__}.{field.name}"
+                object.__setattr__(self, field.name, ACCEPTED[field.name](name, getattr(self, field.name)))
+
+    @property
+    def endless(self) -> bool:
+        """Whether it ends by no rule of its own."""
+        return False
 
     def descend(self, learner, gradient):
         """One step along a gradient, with the value and all else at their own speeds."""
@@ -244,17 +274,18 @@ class Refit(Stage):
         """Up to ``count`` steps in one call; it changes the arrays that it is given."""
         m, count = learner.memory, learner.steps_at_once(self.batch_size, count)
         place = learner.seed, *learner._place(self.batch_size)
-        A, V = (np.array(m[f"iterate_{name}"].T, order="C") for name in "AV")
-        sums = [np.array(np.swapaxes(m[f"sums_{name}"], 1, 2), order="C") for name in "AV"]
+        xp = learner.xp
+        A, V = (xp.array(m[f"iterate_{name}"].T, order="C") for name in "AV")
+        sums = [xp.array(xp.swapaxes(m[f"sums_{name}"], 1, 2), order="C") for name in "AV"]
         speeds = self._step_size(m) * self.eta_A, self._step_size(m) * self.eta_V
-        positions, on = (np.ascontiguousarray(m[name].T) for name in ("positions", "on"))
+        positions, on = (xp.ascontiguousarray(m[name].T) for name in ("positions", "on"))
         done, size = descend(
             learner.task, PURPOSES, place, self.batch_size, count, positions, on, (A, V), speeds, sums,
             m["filled"], m["length"], BOUND,
         )  # fmt: skip
         learner.samples += done * self.batch_size
         m["iterate_A"], m["iterate_V"] = A.T, V.T
-        m["sums_A"], m["sums_V"] = (np.swapaxes(x, 1, 2) for x in sums)
+        m["sums_A"], m["sums_V"] = (xp.swapaxes(x, 1, 2) for x in sums)
         return done, size
 
     def _one(self, learner):

@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from scbtheory import files
 from scbtheory.errors import InvalidArgument
 from scbtheory.verification import profiles
 from scbtheory.verification.claim import ClaimReport
@@ -80,7 +81,12 @@ def settings(claim_id: str, *, registry: Registry = CLAIMS) -> dict[str, Any]:
     claim = registry.find(claim_id)
     module = importlib.import_module(f"{registry.package}.{registry.modules[claim_id]}")
     plain = (int, float, str, tuple, range)
-    constants = {k: repr(v) for k, v in vars(module).items() if k.isupper() and isinstance(v, plain)}
+    # A function's address is another one in each process.
+    constants = {
+        k: re.sub(r" at 0x[0-9a-f]+", "", repr(v))
+        for k, v in vars(module).items()
+        if k.isupper() and isinstance(v, plain)
+    }
     return {
         "routes": [
             [r.kind, r.scope, dict(r.limit) if isinstance(r.limit, Mapping) else r.limit, r.margin]
@@ -140,10 +146,7 @@ def store(
 
 def _write(root: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:
     """Store entries; an interrupted writing leaves the old file whole."""
-    path = root / FILE
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    files.write(root / FILE, json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def changes(root: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from scbtheory import files
 from scbtheory.errors import InvalidArgument
 from scbtheory.verification.ledger import Ledger
 from scbtheory.verification.registry import CLAIMS, Registry
@@ -45,7 +46,7 @@ def run(
         for line in _failures(report):
             console.print(f"[bold red]{report['id']}[/] {line}", highlight=False)
     if target:
-        _replace(target, json.dumps(ledger.reports, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        files.write(target, json.dumps(ledger.reports, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     console.print(ledger.verdict, highlight=False)
     return 0 if ledger.holds else 1
 
@@ -79,10 +80,3 @@ def _failures(report):
 
 def _measured(finding) -> str:
     return ", ".join(f"{name} {x['value']}, limit {x['limit']:g}" for name, x in finding["residuals"].items())
-
-
-def _replace(path: Path, content: str) -> None:
-    """Write beside the target, then rename: an interrupted run leaves the old file whole."""
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(content, encoding="utf-8")
-    temporary.replace(path)

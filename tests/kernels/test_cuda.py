@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scbtheory.backend import get_backend
-from scbtheory.errors import BackendUnavailable, InvalidArgument
+from scbtheory.errors import BackendUnavailable
 from scbtheory.kernels import compiled, cuda, loops_for
 from scbtheory.kernels.stream import Stream
 
@@ -26,10 +26,14 @@ static struct { unsigned x, y; } blockIdx, threadIdx, blockDim, gridDim;
 #define __global__
 #define __shared__
 #define __syncthreads()
+#include <cmath>
+#define __double2ll_rn(x) std::llrint(x)
+template <typename T> static void atomicAdd(T* at, T value) { *at += value; }
 """,
     """
 double bins[64];
 typedef unsigned char u8;
+typedef unsigned short u16;
 typedef const long long* integers;
 #define FOR_EACH_THREAD gridDim = {X, Y}; blockDim = {W, 1}; \\
     for (blockIdx.y = 0; blockIdx.y < Y; ++blockIdx.y) for (blockIdx.x = 0; blockIdx.x < X; ++blockIdx.x) \\
@@ -38,6 +42,14 @@ typedef const long long* integers;
 extern "C" void run_draw(GRID, word o, word r, word first, const int* cells, int shift, const double* b, int n,
                          u8* x, word size) {
     FOR_EACH_THREAD draw<u8>(o, r, first, cells, shift, b, n, x, size);
+}
+extern "C" void run_draw_at(GRID, word o, word r, const word* index, const int* cells, int shift, const double* b,
+                            int n, u8* x, word size) {
+    FOR_EACH_THREAD draw_at<u8>(o, r, index, cells, shift, b, n, x, size);
+}
+extern "C" void run_histogram_wide(GRID, const u16* x, integers k, const double* w, const double* scale, long long T,
+                                   long long N, word* z, word size) {
+    FOR_EACH_THREAD histogram_wide<u16, double>(x, k, w, scale, T, N, z, size);
 }
 extern "C" void run_histogram(GRID, const u8* x, integers k, const double* w, long long T, int N, int span,
                               double* z) {
@@ -116,10 +128,30 @@ def test_the_same_sums_of_codes(on_the_cpu):
         np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
 
-def test_a_vocabulary_beyond_the_fast_memory_is_an_error():
-    weights = np.zeros((2, cuda.BINS + 1))
-    with pytest.raises(InvalidArgument, match="vocabulary size 6145 is too large"):
-        cuda.histogram(NUMPY, np.zeros((1, 2), dtype=np.uint16), np.zeros(1, dtype=np.uint16), weights)
+def test_the_same_tokens_by_their_numbers(on_the_cpu):
+    index = np.random.default_rng(2).integers(0, 2**40, (300, 20)).astype(np.uint64)
+    drawn = cuda.draw_at(NUMPY, STREAM, index, CDF, np.uint8)
+    np.testing.assert_array_equal(drawn, compiled.draw_at(NUMPY, STREAM, index, CDF, np.uint8))
+
+
+@pytest.mark.parametrize("vocabulary", [193, 6145, 65536])
+def test_a_vocabulary_beyond_the_fast_memory(on_the_cpu, vocabulary):
+    rng = np.random.default_rng(3)
+    tokens = rng.integers(vocabulary, size=(5, 400)).astype(np.uint16)
+    trigger = rng.integers(3, size=5).astype(np.uint16)
+    weights = rng.standard_normal((400, 3)) * [1, 1e-20, 1e20]
+    computed = cuda.histogram(NUMPY, tokens, trigger, weights, n_codes=vocabulary)
+    expected = compiled.histogram(NUMPY, tokens, trigger, weights, n_codes=vocabulary)
+    for b, k in enumerate(trigger):
+        np.testing.assert_allclose(computed[b], expected[b], rtol=0, atol=1e-15 * np.abs(weights[:, k]).sum())
+
+
+def test_many_tokens_of_no_number(on_the_cpu):
+    weights = np.ones((4, 2))
+    weights[1, 0] = np.nan
+    computed = cuda.histogram(NUMPY, np.zeros((2, 4), np.uint16), np.array([0, 1]), weights, n_codes=200)
+    assert np.isnan(computed[0]).all()
+    assert computed[1, 0] == 4
 
 
 @pytest.mark.gpu
@@ -131,6 +163,9 @@ def test_the_gpu_agrees(dtype):
         pytest.skip(str(reason))
     drawn = cuda.draw(gpu, STREAM, (B, T), CDF, gpu.xp.uint8, first=FIRST)
     np.testing.assert_array_equal(gpu.to_numpy(drawn), compiled.draw(NUMPY, STREAM, (B, T), CDF, np.uint8, first=FIRST))
+    index = np.random.default_rng(2).integers(0, 2**40, 300).astype(np.uint64)
+    drawn = cuda.draw_at(gpu, STREAM, gpu.xp.asarray(index), CDF, gpu.xp.uint8)
+    np.testing.assert_array_equal(gpu.to_numpy(drawn), compiled.draw_at(NUMPY, STREAM, index, CDF, np.uint8))
     tokens, trigger, weights, table = problem(dtype)
     there = [gpu.xp.asarray(x) for x in (tokens, trigger, weights, table)]
     for name, here, factor in (("histogram", weights, there[2]), ("accumulate", table, there[3])):

@@ -1,0 +1,163 @@
+"""Figures of the chapter on limits: the moment statistic, samples against T, the last stage against its bound."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import chi2
+
+import scbtheory as scb
+from scbtheory import dynamics, limits, noise, training
+from scbtheory.plots.noise import _recovers, _smallest
+from scbtheory.plots.style import BLACK, BLUE, GREEN, ORANGE, RED, Picture, canvas, panel_letters
+
+MOST = 5e7  # tokens of a run that is measured
+LEVEL = 1.25  # of N4's threshold after transfer: at 1 it lets noise pass too often for nine runs in ten
+
+
+def moment_search(task: scb.SCB, *, samples: int, seed: int = 0) -> Picture:
+    r"""Draw L1's statistic of every position, and how its values off the supports are distributed."""
+    X, _ = limits.moment_statistic(task, samples, seed=seed)
+    N, T = task.vocab_size, task.context_length
+    on, cut = task.backend.to_numpy(task.Q) > 0, limits.detection_threshold(N=N, T=T, false_alarm=0.1)
+    with canvas(columns=2, size=(7.6, 3.2)) as (picture, axes):
+        ax = axes[0]
+        ax.semilogy(np.flatnonzero(~on[:, 0]), X[~on[:, 0], 0], ".", ms=2.5, color="#767676", label="off the support")
+        ax.plot(np.flatnonzero(on[:, 0]), X[on[:, 0], 0], "o", color=BLUE, label="support")
+        ax.axhline(cut, color=RED, lw=1.2, label="threshold")
+        ax.set(xlabel="position $t$", ylabel="$X_t$ of one trigger", ylim=(1e-2, 100 * X[:, 0].max()))
+        ax.legend(loc="upper center", ncols=2, fontsize=9)
+        ax, values = axes[1], np.sort(X[~on])[::-1]
+        grid = np.linspace(0, max(cut, values[0]) * 1.1, 300)
+        ax.semilogy(grid, chi2.sf(grid, (N - 1) ** 2), color=BLACK, lw=1.2, label=r"$\chi^2$, $(N-1)^2$ degrees")
+        ax.semilogy(values, np.arange(1, len(values) + 1) / len(values), ".", ms=3, color="#767676", label="drawn")
+        ax.axvline(cut, color=RED, lw=1.2)
+        ax.set(xlabel="$x$", ylabel=r"share with $X_t > x$", ylim=(0.1 / (T * N), 2))
+        ax.legend(loc="lower left", fontsize=9)
+        panel_letters(axes, ("one trigger", "off the supports, all triggers"))
+        return picture
+
+
+def samples_against_length(lengths, *, tried=(), vocab_size=3, sparsity=2, seed=0, runs=40, transferred=0.7) -> Picture:
+    """Draw the samples that find every support in nine of ten runs, predicted as lines.
+
+    Points are measured, at ``tried`` lengths where a run has at most 5·10⁷ tokens. From scratch by boosting (N5:
+    the sign, to the half time), after transfer by one step (N4, at ``transferred`` of P'), from scratch by moments
+    (L2); and Fano's bound, below which nobody does (L3).
+    """
+    tasks = {T: scb.SCB.random(vocab_size, T, sparsity, seed=seed) for T in sorted({*lengths, *tried})}
+    ways = (
+        ("boosting, from scratch", RED, "s", _by_boosting),
+        ("moments, from scratch", BLUE, "o", _by_moments),
+        ("one step, after transfer", GREEN, "D", _by_transfer),
+    )
+    with canvas(size=(6.8, 3.9)) as (picture, ax):
+        for name, colour, marker, way in ways:
+            ax.loglog(lengths, [way(tasks[T], transferred, None) for T in lengths], color=colour, label=name)
+            short = [T for T in tried if way(tasks[T], transferred, None) * T <= MOST]
+            ax.loglog(short, [way(tasks[T], transferred, runs) for T in short], marker, color=colour, ms=5)
+        bound = [limits.fano_samples(tasks[T], error=0.1) for T in lengths]
+        ax.loglog(lengths, bound, color=BLACK, lw=1.2, ls="--", label="nobody, below (Fano)")
+        ax.plot([], [], "o", color="#767676", ms=5, label="measured")
+        ax.set(xlabel="context length $T$", ylabel="samples until every support is found")
+        ax.legend(loc="upper left", fontsize=9)
+        return picture
+
+
+def _by_boosting(task, _, runs, step=0.1):
+    """Samples to the half time, at the least batch whose sign is right in nine of ten runs."""
+    T, K_Q = task.context_length, task.K_Q
+    steps = math.log(2 * T * K_Q) / math.log1p(step)
+    predicted = 0.5 * ndtri(0.9) ** 2 * step * noise.sign_noise(task) * T
+    if runs is None:
+        return predicted * steps
+    speed = {"step_size": step / K_Q, "attention_step_size": step / task.K_P}
+
+    def right(size):
+        return float(np.mean(noise.train_signs(task, runs=runs, batch_size=size, seed=17, **speed) > 0))
+
+    return _smallest(predicted, right) * steps
+
+
+def _by_moments(task, _, runs):
+    predicted = limits.samples_for_support(task, false_alarm=0.02, miss=0.08)
+    if runs is None:
+        return predicted
+    on = task.backend.to_numpy(task.Q) > 0
+
+    def found(size):
+        X = (limits.moment_statistic(task, size, seed=19, step=run)[0] for run in range(runs))
+        return float(np.mean([np.array_equal(limits.support_by_moments(x, false_alarm=0.02), on) for x in X]))
+
+    return _smallest(predicted, found)
+
+
+def _by_transfer(task, beta, runs):
+    predicted = noise.support_batch(task, 0.0, beta, c=LEVEL).max()
+    if runs is None:
+        return predicted
+    theta = dynamics.lift(task, 0.0, beta)
+    return _smallest(predicted, lambda size: _recovers(task, theta, size, LEVEL, 23, runs))
+
+
+def efficiency(task: scb.SCB, *, samples, runs: int = 40, steps=(0.2, 0.1, 0.05), batch_size: int = 100) -> Picture:
+    r"""Draw n times the error of the last stage over the Cramér–Rao bound against n: likelihood, and refits."""
+    bound = sum(limits.cramer_rao(task, "known"))
+    stated = 1.5 * sum(limits.least_squares_error(task, "known")) / bound
+    speed = {"eta_V": 1 / task.K_Q, "eta_A": 1 / task.K_P, "tolerance": 0.0}
+    with canvas(size=(6.8, 4.0)) as (picture, ax):
+        for step, colour, marker in zip(steps, (RED, ORANGE, GREEN), "sD^", strict=True):
+            curves = [
+                _errors(task, training.Refit(batch_size, step_size=step, max_steps=n // batch_size, **speed), runs)
+                for n in samples
+            ]
+            _band(ax, samples, np.array(curves) / bound, colour, marker, f"refit, step {step:g}")
+        curves = [_errors(task, training.Likelihood(n, tolerance=0.0, max_steps=1), runs) for n in samples]
+        _band(ax, samples, np.array(curves) / bound, BLUE, "o", "maximum likelihood")
+        ax.axhline(1, color=BLACK, lw=1.2, ls="--", label="Cramér–Rao")
+        ax.axhline(stated, color=BLACK, lw=1.2, ls=":", label="averaged over two thirds, small steps")
+        ax.set(xscale="log", yscale="log", xlabel="samples $n$", ylabel="$n$ × error / bound")
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.legend(fontsize=9, loc="upper right")
+        return picture
+
+
+def _errors(task, stage, runs):
+    """n times both errors together, one for each run; at the start only the supports are known."""
+    on = task.Q > 0
+    start = scb.Parameters(on / on.sum(axis=0), scb.Parameters.initial(task).V)
+    found = []
+    for seed in range(runs):
+        history = training.train(task, (stage,), start=start, seed=seed, record=1e9)
+        away = history.theta - scb.Parameters.truth(task)
+        found.append(history.samples[-1] * (task.inner(away.A, away.A) + task.inner(away.V, away.V)))
+    return found
+
+
+def _band(ax, samples, values, colour, marker, label):
+    """Means with two standard errors."""
+    spread = 2 * values.std(axis=1, ddof=1) / values.shape[1] ** 0.5
+    ax.errorbar(samples, values.mean(axis=1), spread, color=colour, marker=marker, ms=5, lw=1.2, capsize=2, label=label)
+
+
+def sticky_search(task: scb.SCB, stickiness: float, *, samples: int, reach: int = 12, seed: int = 0) -> Picture:
+    """Draw each position's weight about a support of a sticky chain, from moments, before and after L7's inverse."""
+    batch = limits.chain_batch(task, samples, stickiness, seed=seed)
+    here, prime = batch.trigger == 0, task.P - task.mu[:, None]
+    y, out = (np.eye(task.vocab_size)[x[here]] - task.mu for x in (batch.tokens, batch.output))
+    weights = np.einsum("bo,btn,on->t", out, y, prime @ task.C) / here.sum() / np.sum((prime @ task.C) ** 2)
+    q = task.Q[:, 0]
+    at = np.arange(max(0, np.argmax(q) - reach), min(len(q), np.argmax(q) + reach + 1))
+    stated = limits.correlate(q, stickiness)
+    with canvas(columns=2, size=(7.6, 3.0), sharey=True) as (picture, axes):
+        pairs = ((weights, stated, r"$\Lambda q$"), (limits.decorrelate(weights, stickiness), q, "$q$"))
+        for ax, (found, law, name) in zip(axes, pairs, strict=True):
+            ax.vlines(at, 0, law[at], color=BLACK, lw=1.2, label=name)
+            ax.plot(at, found[at], "o", ms=4, color=BLUE, label="measured")
+            ax.set(xlabel="position $t$")
+            ax.legend(fontsize=9, loc="upper right")
+        axes[0].set_ylabel("weight")
+        panel_letters(axes, ("from each token", "less its neighbours"))
+        return picture

@@ -1,0 +1,187 @@
+"""The moment statistic, the search for supports, and Fano's bound, against slow definitions and known laws."""
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+import scbtheory as scb
+from scbtheory import limits, training
+from scbtheory.errors import InvalidArgument
+
+
+@pytest.fixture(scope="module")
+def task():
+    return scb.SCB.random(3, 30, 2, seed=4)
+
+
+def by_definition(task, batch, mu):
+    """L1's statistic from its definition, a sample at a time."""
+    N, T = task.vocab_size, task.context_length
+    total, n = np.zeros((N, T, N, N)), np.zeros(N, dtype=int)
+    for tokens, k, output in zip(batch.tokens, batch.trigger, batch.output, strict=True):
+        n[k] += 1
+        total[k] += np.einsum("o,tn->ton", np.eye(N)[output] - mu, np.eye(N)[tokens] - mu)
+    C = total / np.maximum(n, 1)[:, None, None, None]
+    return (n[:, None] * np.einsum("ktnm,n,m->kt", C**2, 1 / mu, 1 / mu)).T, n
+
+
+@pytest.mark.parametrize(("first", "step"), [(0, 0), (700, 5)])
+def test_statistic_is_its_definition(task, first, step):
+    batch = task.sample(500, seed=3, step=step, first=first)
+    X, n = limits.moment_statistic(task, 500, seed=3, step=step, first=first)
+    slow, count = by_definition(task, batch, task.mu)
+    np.testing.assert_array_equal(n, count)
+    np.testing.assert_allclose(X, slow, rtol=1e-9, atol=1e-9)
+
+
+def test_statistic_with_other_frequencies(task):
+    mu = np.array([0.2, 0.5, 0.3])
+    X, _ = limits.moment_statistic(task, 300, seed=3, mu=mu)
+    np.testing.assert_allclose(X, by_definition(task, task.sample(300, seed=3), mu)[0], rtol=1e-9, atol=1e-9)
+
+
+def test_a_trigger_never_seen_has_statistic_zero():
+    task = scb.SCB.random(6, 10, 1, seed=0)
+    X, n = limits.moment_statistic(task, 1, seed=0)
+    assert n.sum() == 1
+    assert np.all(X[:, n == 0] == 0)
+    assert np.all(X[:, n == 1] > 0)
+
+
+def test_larger_vocabularies_take_the_same_statistic():
+    """N = 300 needs two bytes a token, and another loop."""
+    task = scb.SCB.random(300, 5, 2, seed=0)
+    X, _ = limits.moment_statistic(task, 400, seed=1)
+    np.testing.assert_allclose(X, by_definition(task, task.sample(400, seed=1), task.mu)[0], rtol=1e-8, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"samples": 0}, "samples is 0"),
+        ({"mu": [0.5, 0.5]}, "expected 3 positive numbers"),
+        ({"mu": [0.5, 0.5, 0.0]}, "expected 3 positive numbers"),
+    ],
+)
+def test_what_is_no_statistic_is_refused(task, change, message):
+    with pytest.raises(InvalidArgument, match=message):
+        limits.moment_statistic(task, **{"samples": 10, "seed": 0} | change)
+
+
+def test_threshold_is_passed_by_the_chance_it_states():
+    cut = limits.detection_threshold(N=4, T=1000, false_alarm=0.1)
+    assert chi2.sf(cut, 9) == pytest.approx(0.1 / 4000)
+    lengths = 10.0 ** np.array([20, 40])
+    cuts = [limits.detection_threshold(N=2, T=T, false_alarm=0.1) for T in lengths]
+    assert np.diff(cuts) / np.diff(np.log(lengths)) == pytest.approx(2, rel=0.02)  # 2 log T
+
+
+@pytest.mark.parametrize("false_alarm", [0, 1, -0.1, float("nan")])
+def test_no_chance_is_refused(false_alarm):
+    with pytest.raises(InvalidArgument, match="false_alarm is"):
+        limits.detection_threshold(N=3, T=10, false_alarm=false_alarm)
+
+
+def test_misses_are_as_frequent_as_stated(task):
+    k = 0
+    q = float(np.sort(task.Q[:, k])[-2])
+    t = int(np.flatnonzero(task.Q[:, k] == q)[0])
+    seen, missed, stated = 0, 0, []
+    for seed in range(400):
+        X, n = limits.moment_statistic(task, 120, seed=seed)
+        stated.append(limits.miss_probability(task, n=n[k], q=q, threshold=12.0))
+        missed += X[t, k] < 12.0
+        seen += 1
+    mean, spread = np.sum(stated), math.sqrt(np.sum(np.array(stated) * (1 - np.array(stated))))
+    assert 0.1 < mean / seen < 0.9, "nothing to tell"
+    assert abs(missed - mean) < 4 * spread
+
+
+def test_misses_become_rarer_with_samples_and_certain_at_none(task):
+    found = limits.miss_probability(task, n=np.array([1e-9, 10, 100, 1000]), q=0.4, threshold=20.0)
+    assert np.all(np.diff(found) < 0)
+    off = limits.miss_probability(task, n=1e-9, q=0.0, threshold=20.0)
+    assert off == pytest.approx(chi2.cdf(20.0, 4), abs=1e-9)
+
+
+def test_samples_for_support_are_enough_and_hardly_more(task):
+    for wanted in (0.2, 0.01):
+        needed = limits.samples_for_support(task, false_alarm=0.05, miss=wanted)
+        cut = limits.detection_threshold(N=3, T=30, false_alarm=0.05)
+
+        def misses(samples, cut=cut):
+            return sum(
+                limits.miss_probability(task, n=samples * task.mu[k], q=float(q), threshold=cut)
+                for k in range(3)
+                for q in task.Q[:, k]
+                if q > 0
+            )
+
+        assert misses(needed) <= wanted < misses(needed - 2)
+
+
+def test_a_task_without_information_is_refused():
+    flat = scb.SCB(np.full((3, 3), 1 / 3), scb.SCB.random(3, 10, 2, seed=0).Q)
+    with pytest.raises(InvalidArgument, match="does not depend on the copied token"):
+        limits.samples_for_support(flat)
+
+
+def test_information_is_the_mutual_information_of_a_tiny_task():
+    """At s = 1 it is that of copied token and output, whatever the trigger."""
+    task = scb.SCB.random(4, 12, 1, seed=3)
+    joint = task.P * task.mu
+    mutual = np.sum(joint * np.log(joint / np.outer(task.mu, task.mu)))
+    np.testing.assert_allclose(limits.token_information(task), mutual, rtol=1e-12)
+
+
+def test_information_too_large_to_enumerate_is_refused():
+    with pytest.raises(InvalidArgument, match="too many to enumerate"):
+        limits.token_information(scb.SCB.random(30, 40, 8, seed=0))
+
+
+def test_supports_are_counted():
+    assert limits.supports(7, 3) == pytest.approx(math.log(len(list(combinations(range(7), 3)))))
+    for T, s in ((3, 4), (3, 0)):
+        with pytest.raises(InvalidArgument, match="expected 0 < s ≤ T"):
+            limits.supports(T, s)
+
+
+def test_fano_grows_like_the_logarithm_and_vanishes_where_there_is_no_choice():
+    tasks = [scb.SCB.random(3, T, 2, seed=0) for T in (100, 10_000)]
+    needed = [limits.fano_samples(task) for task in tasks]
+    assert needed[1] / needed[0] == pytest.approx(limits.supports(10_000, 2) / limits.supports(100, 2), rel=0.15)
+    assert limits.fano_samples(scb.SCB.random(3, 3, 3, seed=0)) == 0
+
+
+def test_fanos_error_solves_its_inequality():
+    error = limits.fano_error(information=0.1, n=10, choices=20)
+    h = -error * math.log(error) - (1 - error) * math.log(1 - error)
+    assert h + error * math.log(19) == pytest.approx(math.log(20) - 1)
+    assert limits.fano_error(information=0.1, n=1000, choices=20) == 0
+
+
+def test_the_search_finds_supports_and_the_stage_starts_from_them(task):
+    method = training.algorithm(task, first="moments")
+    run = training.train(task, method, seed=1)
+    assert [boundary.stage for boundary in run.boundaries] == ["moments", "refit"]
+    np.testing.assert_array_equal(run.theta.A > 0, task.Q > 0)
+    assert run.boundaries[0].samples == limits.samples_for_support(task, false_alarm=1e-3, miss=1e-3)
+    assert run.distance_A[-1] + run.distance_V[-1] < 1e-3
+
+
+def test_the_search_with_estimated_frequencies(task):
+    run = training.train(task, training.algorithm(task, first="moments"), seed=1, mu="estimated")
+    np.testing.assert_array_equal(run.theta.A > 0, task.Q > 0)
+
+
+def test_the_search_resumes_bit_for_bit(task, tmp_path):
+    method = training.algorithm(task, first="moments", last="likelihood")
+    whole = training.train(task, method, seed=1)
+    options = {"seed": 1, "checkpoint": tmp_path / "run.npz"}
+    training.train(task, method, max_samples=whole.boundaries[0].samples + 1000, **options)
+    rest = training.train(task, method, **options)
+    np.testing.assert_array_equal(rest.theta.A, whole.theta.A)
+    np.testing.assert_array_equal(rest.theta.V, whole.theta.V)
