@@ -1,13 +1,17 @@
-r"""The one-layer linear transformer :math:`f(X, k; A, V) = V X a^{(k)}` and its minibatch gradients (G6).
+r"""The one-layer transformer :math:`f(X, k; A, V) = V X a^{(k)}` and its minibatch gradients (G6).
 
 The context enters only through the histogram :math:`z_b = X_b a^{(k_b)}`, so no one-hot array is
 ever formed: a step costs two passes over the B x T tokens and a few products of N x N matrices.
+
+A **model** is a set of parameters from which attention and value follow (:class:`Model`). The linear one is its own
+attention and value (:class:`Parameters`); every gradient here and elsewhere is its gradient, pulled back.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,16 +20,71 @@ from scbtheory.checks import below
 from scbtheory.errors import InvalidArgument, MixedBackends, ShapeMismatch
 from scbtheory.task import SCB, Batch
 
-__all__ = ["Parameters", "minibatch_gradient", "minibatch_loss", "predict"]
+__all__ = ["Model", "Parameters", "minibatch_gradient", "minibatch_loss", "predict"]
+
+
+class Model:
+    """A model's parameters: a ``dataclass(frozen=True, eq=False)`` of arrays that says :meth:`forward`.
+
+    One of the arrays is the value matrix ``V`` (N, N), which takes its own step size.
+    Gradients have the model's own type, so a step of descent reads ``theta - step_size * gradient``.
+    """
+
+    V: Any
+
+    def forward(self, task: SCB) -> tuple[Parameters, Callable[[Parameters], Self]]:
+        r"""Return the attention and value that this model computes with, and the pull-back of their gradients.
+
+        Parameters
+        ----------
+        task : SCB
+            Gives the sizes and the array library.
+
+        Returns
+        -------
+        Parameters
+            ``A`` (T, N) and ``V`` (N, N): the linear model that is the same function.
+        callable
+            From a gradient in these, the transposed Jacobian times it: a gradient in the model's own parameters.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how it computes attention and value")
+
+    def linear(self, task: SCB) -> Parameters:
+        """The parameters of the linear model that computes the same function."""
+        return self.forward(task)[0]
+
+    def arrays(self) -> dict[str, Any]:
+        """The parameters by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def moved(self, direction: Self, *, attention: float, value: float) -> Self:
+        """``theta - value * direction`` for V, and for all else ``theta - attention * direction``."""
+        rates = {name: value if name == "V" else attention for name in self.arrays()}
+        return replace(self, **{n: getattr(self, n) - rate * getattr(direction, n) for n, rate in rates.items()})
+
+    def __eq__(self, other) -> bool:
+        return type(self) is type(other) and all(same(x, getattr(other, name)) for name, x in self.arrays().items())
+
+    __hash__ = None  # equality looks at the arrays
+
+    def __add__(self, other: Self) -> Self:
+        return replace(self, **{name: x + getattr(other, name) for name, x in self.arrays().items()})
+
+    def __sub__(self, other: Self) -> Self:
+        return replace(self, **{name: x - getattr(other, name) for name, x in self.arrays().items()})
+
+    def __mul__(self, factor: float) -> Self:
+        factor = float(factor)  # a NumPy float64 would raise float32 parameters to float64
+        return replace(self, **{name: x * factor for name, x in self.arrays().items()})
+
+    __rmul__ = __mul__
 
 
 @dataclass(frozen=True, eq=False)
-class Parameters:
-    """Attention ``A`` (T, N), one column a trigger, and value ``V`` (N, N); a vector space.
+class Parameters(Model):
+    """The linear model: attention ``A`` (T, N), one column a trigger, and value ``V`` (N, N); a vector space.
 
     Columns of ``A`` are contiguous in memory in what this package makes, for the token loops read columns.
-
-    Gradients are Parameters too, so a step of descent reads ``theta - step_size * gradient``.
     """
 
     A: Any
@@ -55,22 +114,9 @@ class Parameters:
             V = V - np.outer(V @ mu, np.ones(N)) + np.outer(mu, np.ones(N))
         return cls(task.backend.asarray(np.asfortranarray(A)), task.backend.asarray(V))
 
-    def __eq__(self, other) -> bool:
-        return isinstance(other, Parameters) and same(self.A, other.A) and same(self.V, other.V)
-
-    __hash__ = None  # equality looks at the arrays
-
-    def __add__(self, other: Parameters) -> Parameters:
-        return Parameters(self.A + other.A, self.V + other.V)
-
-    def __sub__(self, other: Parameters) -> Parameters:
-        return Parameters(self.A - other.A, self.V - other.V)
-
-    def __mul__(self, factor: float) -> Parameters:
-        factor = float(factor)  # a NumPy float64 would raise float32 parameters to float64
-        return Parameters(self.A * factor, self.V * factor)
-
-    __rmul__ = __mul__
+    def forward(self, task: SCB) -> tuple[Parameters, Callable[[Parameters], Parameters]]:
+        """Itself; gradients are pulled back by doing nothing."""
+        return self, lambda gradient: gradient
 
 
 def check(task: SCB, theta: Parameters, batch: Batch | None = None) -> None:
@@ -117,40 +163,60 @@ def check_array(task: SCB, name: str, array, shape: tuple[int, ...], *, real: bo
         raise ShapeMismatch(f"{name} has shape {array.shape}; this task expects {shape}")
 
 
-def predict(task: SCB, theta: Parameters, batch: Batch):
+def forward(task: SCB, theta: Model, batch: Batch | None = None):
+    """Return ``theta.forward(task)``; refuse what :func:`check` refuses."""
+    linear, pull_back = theta.forward(task)
+    check(task, linear, batch)
+    return linear, pull_back
+
+
+def predict(task: SCB, theta: Model, batch: Batch):
     r"""Return the predictions :math:`V X_b a^{(k_b)}`, shape (B, N)."""
-    check(task, theta, batch)
-    return task.backend.kernels.histogram(task.backend, batch.tokens, batch.trigger, theta.A) @ theta.V.T
+    linear, _ = forward(task, theta, batch)
+    return _histograms(task, linear, batch) @ linear.V.T
 
 
-def minibatch_loss(task: SCB, theta: Parameters, batch: Batch) -> float:
+def minibatch_loss(task: SCB, theta: Model, batch: Batch) -> float:
     r"""Return :math:`\frac{1}{2B}\sum_b \|x_{o,b} - V X_b a^{(k_b)}\|^2`."""
-    _, residual = _forward(task, theta, batch)
+    linear, _ = forward(task, theta, batch)
+    residual = residuals(task, linear, _histograms(task, linear, batch), batch.output)
     return float(task.backend.xp.sum(residual * residual)) / (2 * len(batch))
 
 
-def minibatch_gradient(task: SCB, theta: Parameters, batch: Batch, *, projected: bool = False) -> Parameters:
+def minibatch_gradient(task: SCB, theta: Model, batch: Batch, *, projected: bool = False) -> Model:
     r"""Return the gradient of the minibatch loss, or G6's preconditioned, projected estimator.
 
     With :math:`z_b = X_b a^{(k_b)}` and :math:`r_b = V z_b - x_{o,b}`, plain:
     :math:`\nabla_V = \overline{r_b z_b^\top}` and :math:`\nabla_{a^{(k)}} = \overline{1\{k_b=k\}\,(VX_b)^\top r_b}`.
     Projected: :math:`\hat G_V = \overline{r_b (z_b-\mu)^\top} D^{-1}` and
-    :math:`\hat G_{a^{(k)}} = \mu_k^{-1}(I - 11^\top/T)\nabla_{a^{(k)}}`.
+    :math:`\hat G_{a^{(k)}} = \mu_k^{-1}(I - 11^\top/T)\nabla_{a^{(k)}}`. Both are then pulled back.
     """
-    check(task, theta, batch)
-    gradient_A, gradient_V = contributions(task, theta, batch, len(batch), projected=projected)
-    return Parameters(centred(task, gradient_A) if projected else gradient_A, gradient_V)
+    linear, pull_back = forward(task, theta, batch)
+    gradient_A, gradient_V = contributions(task, linear, batch, len(batch), projected=projected)
+    return pull_back(Parameters(centred(task, gradient_A) if projected else gradient_A, gradient_V))
 
 
-def contributions(task, theta, batch, size, *, projected, mu=None):
+def contributions(task, theta, batch, size, *, projected, mu=None, column=None):
     r"""Return what the samples of ``batch`` add to the gradients of one of ``size``, A's before it is centred.
 
     The one place that turns tokens into gradients. ``theta.A`` may have a row for each position of ``batch.tokens``
-    rather than for each of the task. ``mu``: frequencies (N,) in place of the task's.
+    rather than for each of the task. ``mu``: frequencies (N,) in place of the task's. For R models at once
+    ``theta.A`` is (T, R N) and ``theta.V`` (R, N, N); the samples are sorted by model, equally many of each, and
+    ``column`` (B,) says which column of A each of them reads.
     """
-    z = task.backend.kernels.histogram(task.backend, batch.tokens, batch.trigger, theta.A)
+    column = batch.trigger if column is None else column
+    z = _histograms(task, theta, batch, column)
     table, into_V = tables(task, theta, z, batch.trigger, batch.output, size, projected=projected, mu=mu)
-    return task.backend.kernels.accumulate(task.backend, batch.tokens, batch.trigger, table), into_V
+    table = task.backend.xp.reshape(table, (-1, task.vocab_size))
+    loops = task.backend.kernels
+    return loops.accumulate(task.backend, batch.tokens, column, table, n_triggers=theta.A.shape[1]), into_V
+
+
+def _histograms(task, theta, batch, column=None):
+    r"""The :math:`z_b`, (B, N); for R models (R, B, N) of their B samples each."""
+    xp, N, column = task.backend.xp, task.vocab_size, batch.trigger if column is None else column
+    z = task.backend.kernels.histogram(task.backend, batch.tokens, column, theta.A, n_codes=N)
+    return xp.reshape(z, (*theta.V.shape[:-2], -1, N))
 
 
 def tables(task, theta, z, trigger, output, size, *, projected, mu=None):
@@ -158,16 +224,17 @@ def tables(task, theta, z, trigger, output, size, *, projected, mu=None):
 
     For ``A``, a table (samples, N): what each token of a sample adds to the column of its trigger, before
     the column is centred. For ``V``, the matrix itself. Where a frequency in ``mu`` is 0, nothing is added.
+    For R models at once all have R as their first dimension, and trigger and output hold the samples of all.
     """
     xp, mu = task.backend.xp, task.mu if mu is None else mu
     residual = residuals(task, theta, z, output)
     residual *= 1 / size  # in place, as below: these arrays can be as large as the tokens
     table = residual @ theta.V
     if not projected:
-        return table, residual.T @ z
+        return table, xp.matrix_transpose(residual) @ z
     divisor = xp.where(mu > 0, mu, xp.full_like(mu, np.inf))
-    table /= xp.take(divisor, xp.astype(trigger, xp.int64))[:, None]
-    return table, residual.T @ (z - mu[None, :]) / divisor[None, :]
+    table /= xp.reshape(xp.take(divisor, xp.astype(trigger, xp.int64)), (*z.shape[:-1], 1))
+    return table, xp.matrix_transpose(residual) @ (z - mu) / divisor
 
 
 def centred(task, columns):
@@ -176,17 +243,10 @@ def centred(task, columns):
     return columns
 
 
-def _forward(task, theta, batch):
-    """Return ``z`` (B, N), the weighted histograms, and the residuals (B, N)."""
-    check(task, theta, batch)
-    z = task.backend.kernels.histogram(task.backend, batch.tokens, batch.trigger, theta.A)
-    return z, residuals(task, theta, z, batch.output)
-
-
 def residuals(task, theta, z, output):
-    r"""Return :math:`V z_b - x_{o,b}`, (samples, N), from the histograms and outputs of some samples."""
+    r"""Return :math:`V z_b - x_{o,b}`, of z's shape, from the histograms and outputs of some samples."""
     xp = task.backend.xp
     identity = xp.eye(task.vocab_size, dtype=task.backend.dtype, device=task.backend.device)
-    residual = z @ theta.V.T
-    residual -= xp.take(identity, xp.astype(output, xp.int64), axis=0)
+    residual = z @ xp.matrix_transpose(theta.V)
+    residual -= xp.reshape(xp.take(identity, xp.astype(output, xp.int64), axis=0), z.shape)
     return residual

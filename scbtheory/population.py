@@ -6,7 +6,7 @@ so the cost is that of reading A once: no expectation over contexts is ever samp
 
 from __future__ import annotations
 
-from scbtheory.model import Parameters, check, check_array
+from scbtheory.model import Model, Parameters, check, check_array, forward
 from scbtheory.task import SCB
 
 
@@ -18,9 +18,9 @@ def second_moment(task: SCB, a, b):
     return xp.sum(a * b) * task.C + xp.sum(a) * xp.sum(b) * _outer(task.mu, task.mu)
 
 
-def loss(task: SCB, theta: Parameters) -> float:
+def loss(task: SCB, theta: Model) -> float:
     r"""G2: :math:`\ell = \frac12\sum_k \mu_k[1 - 2\,\mathrm{tr}(V^\top P M_{qa}) + \mathrm{tr}(V^\top V M_{aa})]`."""
-    check(task, theta)
+    theta, _ = forward(task, theta)
     p10, p11, p20 = _power_sums(task, theta.A)
     by_trigger = (
         1
@@ -36,13 +36,18 @@ def bayes_loss(task: SCB) -> float:
     return 0.5 * (1 - float(task.backend.xp.sum(task.mu**2)) - task.inner(task.Q, task.Q) * task.K_P)
 
 
-def gradient(task: SCB, theta: Parameters) -> Parameters:
-    r"""Return the plain gradients.
+def gradient(task: SCB, theta: Model) -> Model:
+    r"""Return the plain gradients, pulled back to the model's parameters.
 
     G3: :math:`\nabla_V\ell = \sum_k \mu_k (V M_{aa} - P M_{qa})`; G4: :math:`\nabla_{a^{(k)}}\ell = \mu_k
     [\mathrm{tr}(V^\top VC)\,a + \|V\mu\|^2 (1^\top a) 1 - \mathrm{tr}(V^\top PC)\,q - (\mu^\top V^\top P\mu) 1]`.
     """
-    check(task, theta)
+    linear, pull_back = forward(task, theta)
+    return pull_back(_plain(task, linear))
+
+
+def _plain(task, theta):
+    """The gradients in attention and value."""
     xp = task.backend.xp
     p10, p11, p20 = _power_sums(task, theta.A)
     averages = [xp.sum(task.mu * p) for p in (p20, p10**2, p11, p10)]
@@ -66,15 +71,16 @@ def project(task: SCB, plain: Parameters) -> Parameters:
     return Parameters(A, plain.V / task.mu[None, :] - xp.sum(plain.V, axis=1, keepdims=True))
 
 
-def projected_gradient(task: SCB, theta: Parameters) -> Parameters:
-    r"""Return :func:`project` of the plain gradients, at any parameters.
+def projected_gradient(task: SCB, theta: Model) -> Model:
+    r"""Return :func:`project` of the plain gradients in attention and value, pulled back to the model's parameters.
 
     On :math:`\{1^\top a^{(k)} = 1, 1^\top V = 1^\top, V\mu = \mu\}` they simplify to G5's
     :math:`\|A\|_\mu^2 (V - \mu 1^\top) - \langle Q,A\rangle_\mu P'` and
     :math:`(\|V\|_\mu^2 - \|\mu\|^2)(a^{(k)} - 1/T) - (\langle V,P\rangle_\mu - \|\mu\|^2)(q^{(k)} - 1/T)`,
     and a step along them stays in that set.
     """
-    return project(task, gradient(task, theta))
+    linear, pull_back = forward(task, theta)
+    return pull_back(project(task, _plain(task, linear)))
 
 
 def attention_curvature(task: SCB, V):

@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
-from scbtheory import model, population
-from scbtheory.backend import same
 from scbtheory.checks import positive, real
 from scbtheory.dynamics import System
 from scbtheory.errors import InvalidArgument
 from scbtheory.flows import integrate
-from scbtheory.model import Parameters
-from scbtheory.task import SCB, Batch
+from scbtheory.model import Model, Parameters
+from scbtheory.population import projected_gradient
+from scbtheory.task import SCB
 from scbtheory.training import Stage
 
 SCALES = ("none", "start", "peak")
@@ -28,16 +27,11 @@ TOLERANCE = 1e-11
 
 
 @dataclass(frozen=True, eq=False)
-class SoftmaxParameters:
+class SoftmaxParameters(Model):
     """Logits ``W`` (T, N), one column a trigger, and value ``V`` (N, N); gradients have this type too."""
 
     W: Any
     V: Any
-
-    def __eq__(self, other) -> bool:
-        return isinstance(other, SoftmaxParameters) and same(self.W, other.W) and same(self.V, other.V)
-
-    __hash__ = None  # equality looks at the arrays
 
     @classmethod
     def initial(cls, task: SCB) -> SoftmaxParameters:
@@ -45,9 +39,11 @@ class SoftmaxParameters:
         start = Parameters.initial(task)
         return cls(0 * start.A, start.V)
 
-    def linear(self, task: SCB) -> Parameters:
-        """The parameters of the linear model that computes the same function."""
-        return Parameters(softmax(task.backend.xp, self.W), self.V)
+    def forward(self, task: SCB):
+        r""":math:`A = \mathrm{softmax}(W)`; gradients are pulled back by the Jacobian J, column by column."""
+        xp = task.backend.xp
+        A = softmax(xp, self.W)
+        return Parameters(A, self.V), lambda g: SoftmaxParameters(jacobian_times(xp, A, g.A), g.V)
 
 
 def softmax(xp, W):
@@ -59,39 +55,6 @@ def softmax(xp, W):
 def jacobian_times(xp, A, G):
     r""":math:`J g = a \odot (g - \langle a, g\rangle)` in each column: a gradient in attention, seen by the logits."""
     return A * (G - xp.sum(A * G, axis=0, keepdims=True))
-
-
-def predict(task: SCB, theta: SoftmaxParameters, batch: Batch):
-    """The predictions, shape (B, N)."""
-    return model.predict(task, theta.linear(task), batch)
-
-
-def loss(task: SCB, theta: SoftmaxParameters) -> float:
-    """G2's loss at softmax attention."""
-    return population.loss(task, theta.linear(task))
-
-
-def gradient(task: SCB, theta: SoftmaxParameters) -> SoftmaxParameters:
-    r"""The plain population gradients: :math:`\nabla_{w^{(k)}} = J \nabla_{a^{(k)}}`, and G3."""
-    return _through(task, theta, population.gradient)
-
-
-def projected_gradient(task: SCB, theta: SoftmaxParameters) -> SoftmaxParameters:
-    r"""With G5's preconditioners: :math:`J G_{a^{(k)}}` and :math:`G_V`."""
-    return _through(task, theta, population.projected_gradient)
-
-
-def minibatch_gradient(task: SCB, theta: SoftmaxParameters, batch: Batch, *, projected: bool = False):
-    """Unbiased estimates of :func:`gradient`, or of :func:`projected_gradient`, through G6."""
-    return _through(
-        task, theta, lambda task, linear: model.minibatch_gradient(task, linear, batch, projected=projected)
-    )
-
-
-def _through(task, theta, gradient_of):
-    linear = theta.linear(task)
-    found = gradient_of(task, linear)
-    return SoftmaxParameters(jacobian_times(task.backend.xp, linear.A, found.A), found.V)
 
 
 # --- two numbers: X2 -----------------------------------------------------------------------------
@@ -265,6 +228,7 @@ class SoftmaxDescent(Stage):
     scale: str = "peak"
     max_steps: int = 2**62
     name: str = "softmax"
+    any_model = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -274,18 +238,27 @@ class SoftmaxDescent(Stage):
     def endless(self):
         return self.max_steps >= 2**62
 
+    def model_type(self, start):
+        return SoftmaxParameters
+
     def begin(self, learner):
-        if float(learner.xp.min(learner.theta.A)) <= 0:
+        if isinstance(learner.theta, SoftmaxParameters):
+            return
+        attention = learner.linear.A
+        if float(learner.xp.min(attention)) <= 0:
             raise InvalidArgument("attention has entries that are not positive; no softmax starts there")
-        learner.memory["W"] = learner.xp.log(learner.theta.A)
+        learner.theta = SoftmaxParameters(learner.xp.log(attention), learner.theta.V)
 
     def step(self, learner):
-        xp = learner.xp
-        found, before = learner.gradient(self.batch_size, projected=True), learner.theta
-        move = speed_factor(xp, before.A, self.scale) * jacobian_times(xp, before.A, found.A)
-        learner.memory["W"] = learner.memory["W"] - (self.step_size * self.eta_A) * move
-        V = before.V - (self.step_size * self.eta_V) * found.V
-        learner.theta = Parameters(softmax(xp, learner.memory["W"]), V)
+        xp, before = learner.xp, learner.linear.A
+        found = learner.gradient(self.batch_size, projected=True)
+        along = SoftmaxParameters(speed_factor(xp, before, self.scale) * found.W, found.V)
+        rates = {"attention": self.step_size * self.eta_A, "value": self.step_size * self.eta_V}
+        learner.theta = learner.theta.moved(along, **rates)
+
+    def end(self, learner):
+        super().end(learner)
+        learner.theta = learner.linear  # what the next stage goes on with
 
     def verdict(self, learner, steps):
         return f"{steps} steps" if steps >= self.max_steps else None

@@ -46,10 +46,10 @@ def test_gradients_are_those_of_automatic_differentiation(backend, agree):
         spread = p20 * anp.trace(V.T @ V @ C) - 2 * p11 * anp.trace(V.T @ P @ C)
         return 0.5 * anp.sum(mu * (1 + spread + (V @ mu) @ (V @ mu) - 2 * (V @ mu) @ (P @ mu)))
 
-    found = softmax.gradient(task, theta)
+    found = scb.population.gradient(task, theta)
     agree(backend, found.W, autograd.grad(loss, 0)(W, V))
     agree(backend, found.V, autograd.grad(loss, 1)(W, V))
-    assert softmax.loss(task, theta) == pytest.approx(loss(W, V), rel=1e-5)
+    assert scb.population.loss(task, theta) == pytest.approx(loss(W, V), rel=1e-5)
 
 
 def test_minibatch_gradients_are_those_of_the_minibatch_loss():
@@ -62,13 +62,14 @@ def test_minibatch_gradients_are_those_of_the_minibatch_loss():
         a = e / anp.sum(e, axis=0)
         return anp.sum((anp.einsum("nm,btm,tb->bn", V, X, a[:, k]) - o) ** 2) / 60
 
-    found = softmax.minibatch_gradient(task, theta, batch)
+    found = scb.model.minibatch_gradient(task, theta, batch)
     np.testing.assert_allclose(found.W, autograd.grad(loss, 0)(theta.W, theta.V), atol=1e-13)
     np.testing.assert_allclose(found.V, autograd.grad(loss, 1)(theta.W, theta.V), atol=1e-13)
-    projected = softmax.minibatch_gradient(task, theta, batch, projected=True)
+    projected = scb.model.minibatch_gradient(task, theta, batch, projected=True)
     np.testing.assert_allclose(projected.W, found.W / task.mu, atol=1e-13)  # J takes care of the projection
     np.testing.assert_allclose(
-        softmax.predict(task, theta, batch), np.einsum("nm,btm,tb->bn", theta.V, X, softmax.softmax(np, theta.W)[:, k])
+        scb.model.predict(task, theta, batch),
+        np.einsum("nm,btm,tb->bn", theta.V, X, softmax.softmax(np, theta.W)[:, k]),
     )
 
 

@@ -90,7 +90,7 @@ def plane_races(N: int, T: int):
                 g = scb.population.projected_gradient(task, model)
                 model = scb.Parameters(model.A - A_speed * g.A, model.V - V_speed * g.V)
             else:
-                g = scb.softmax.projected_gradient(task, model)
+                g = scb.population.projected_gradient(task, model)
                 factor = scb.softmax.speed_factor(np, as_linear.A, "peak")
                 model = scb.softmax.SoftmaxParameters(model.W - A_speed * factor * g.W, model.V - V_speed * g.V)
         found.append(crossing(np.arange(400), np.array(path), 0.5))

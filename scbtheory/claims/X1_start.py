@@ -92,7 +92,7 @@ def automatic(statement):
     task, theta, linear = started()
     J, into, velocity = statement(arrays(task.context_length), linear.A)
     found_J, found = differentiated()
-    package = scb.softmax.gradient(task, theta).W
+    package = scb.population.gradient(task, theta).W
     step = 1e-6  # a short step down the package's gradient, as it moves attention
     moved = scb.softmax.softmax(np, theta.W - step * package) - 1 / task.context_length
     return {
@@ -106,7 +106,7 @@ def automatic(statement):
 @cache
 def sampled_gradients():
     task, theta, _ = started()
-    found = [scb.softmax.minibatch_gradient(task, theta, task.sample(2000, seed=31, step=i)).W for i in range(60)]
+    found = [scb.model.minibatch_gradient(task, theta, task.sample(2000, seed=31, step=i)).W for i in range(60)]
     return np.array(found)
 
 

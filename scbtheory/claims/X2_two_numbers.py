@@ -74,7 +74,7 @@ def sampled_velocities():
     linear = scb.dynamics.lift(task, at.alpha, at.beta)
     theta, rows = scb.softmax.SoftmaxParameters(np.log(linear.A), linear.V), []
     for step in range(100):
-        found = scb.softmax.minibatch_gradient(task, theta, task.sample(4000, seed=32, step=step), projected=True)
+        found = scb.model.minibatch_gradient(task, theta, task.sample(4000, seed=32, step=step), projected=True)
         d_A = -scb.softmax.jacobian_times(np, linear.A, found.W)
         d_alpha = task.inner(d_A, task.Q - 1 / at.T) / task.K_Q
         rows.append((d_alpha, -task.inner(found.V, task.P - task.mu[:, None]) / task.K_P))

@@ -117,7 +117,7 @@ def slope(lengths, step, gradient):
 
 @cache
 def population_slope():
-    return slope((300, 600), 0.05, lambda task, theta, n: scb.softmax.projected_gradient(task, theta))
+    return slope((300, 600), 0.05, lambda task, theta, n: scb.population.projected_gradient(task, theta))
 
 
 def matrices(statement):

@@ -32,7 +32,7 @@ from scipy.special import ndtr
 
 from scbtheory.checks import count, positive
 from scbtheory.errors import InvalidArgument
-from scbtheory.model import Parameters
+from scbtheory.model import Parameters, centred, contributions
 from scbtheory.noise._checks import BatchTooSmall, correlated, one_tokens
 from scbtheory.task import SCB
 
@@ -224,21 +224,13 @@ class _Runs:
 
     def step(self, batch):
         """One step of projected descent (G6) in every run, each with its own part of the batch."""
-        task, kernels, xp = self.task, self.task.backend.kernels, self.task.backend.xp
-        N, R, mu = task.vocab_size, self.V.shape[0], task.mu
+        task, xp, R = self.task, self.task.backend.xp, self.V.shape[0]
         B = len(batch) // R
         run = xp.arange(R * B, dtype=xp.int64, device=task.backend.device) // B
-        trigger = xp.astype(batch.trigger, xp.int64) + run * N
-        z = xp.reshape(kernels.histogram(task.backend, batch.tokens, trigger, self.A)[:, :N], (R, B, N))
-        identity = xp.eye(N, dtype=task.backend.dtype, device=task.backend.device)
-        truth = xp.reshape(xp.take(identity, xp.astype(batch.output, xp.int64), axis=0), (R, B, N))
-        residual = z @ xp.matrix_transpose(self.V) - truth
-        table = xp.reshape(residual @ self.V, (R * B, N))
-        empty = xp.zeros((R * B, (R - 1) * N), dtype=task.backend.dtype, device=task.backend.device)
-        gradient_A = kernels.accumulate(task.backend, batch.tokens, trigger, xp.concat([table, empty], axis=1)) / B
-        gradient_A = (gradient_A - xp.mean(gradient_A, axis=0, keepdims=True)) / xp.tile(mu, (R,))[None, :]
-        gradient_V = xp.matrix_transpose(residual) @ (z - mu) / B / mu
-        self.A, self.V = self.A - gradient_A * self.attention, self.V - gradient_V * self.value
+        column = xp.astype(batch.trigger, xp.int64) + run * task.vocab_size
+        models = Parameters(self.A, self.V)
+        into_A, into_V = contributions(task, models, batch, B, projected=True, column=column)
+        self.A, self.V = self.A - centred(task, into_A) * self.attention, self.V - into_V * self.value
 
     def coordinate(self):
         """Each run's Y, by projection on P' and Q'."""

@@ -2,9 +2,8 @@ r"""What the algorithm is compared with: stochastic gradient descent, plain or p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from scbtheory.model import Parameters
 from scbtheory.training._stages import Stage
 
 FOREVER = 2**62  # steps: until the samples are used up
@@ -24,6 +23,7 @@ class Descent(Stage):
     eta_A: float = 1.0
     max_steps: int = FOREVER
     name: str = "sgd"
+    any_model = True
 
     def step(self, learner):
         learner.theta = self.descend(learner, learner.gradient(self.batch_size, projected=self.projected))
@@ -47,10 +47,10 @@ class Adam(Stage):
     epsilon: float = 1e-8
     max_steps: int = FOREVER
     name: str = "adam"
+    any_model = True
 
     def begin(self, learner):
-        for name in "AV":
-            like = getattr(learner.theta, name)
+        for name, like in learner.theta.arrays().items():
             learner.memory[f"mean_{name}"] = learner.xp.zeros_like(like)
             learner.memory[f"square_{name}"] = learner.xp.zeros_like(like)
         learner.memory["t"] = 0
@@ -59,15 +59,14 @@ class Adam(Stage):
         gradient, m = learner.gradient(self.batch_size, projected=False), learner.memory
         m["t"] += 1
         updated = {}
-        for name in "AV":
-            g = getattr(gradient, name)
+        for name, g in gradient.arrays().items():
             m[f"mean_{name}"] = self.beta_1 * m[f"mean_{name}"] + (1 - self.beta_1) * g
             m[f"square_{name}"] = self.beta_2 * m[f"square_{name}"] + (1 - self.beta_2) * g * g
             mean = m[f"mean_{name}"] / (1 - self.beta_1 ** m["t"])
             square = m[f"square_{name}"] / (1 - self.beta_2 ** m["t"])
             step = self.step_size * mean / (learner.xp.sqrt(square) + self.epsilon)
             updated[name] = getattr(learner.theta, name) - step
-        learner.theta = Parameters(**updated)
+        learner.theta = replace(learner.theta, **updated)
 
     @property
     def endless(self):

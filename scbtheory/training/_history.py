@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from scbtheory.errors import InvalidArgument
-from scbtheory.model import Parameters
+from scbtheory.model import Model, Parameters
 
 COLUMNS = ("samples", "step", "stage", "alpha", "beta", "off_plane", "distance_A", "distance_V", "loss")
 FORMAT = 2
@@ -47,7 +47,8 @@ class History:
 
     Attributes
     ----------
-    theta : the parameters at the end, or the last finite ones of a run that diverged.
+    theta : attention and value at the end, or the last finite ones of a run that diverged.
+    model : the same in the trained model's own parameters; ``None`` in a history loaded from a file.
     boundaries : one :class:`Boundary` for each stage that has ended.
     divergence : a :class:`Divergence`, or ``None``.
     status : ``"finished"``, ``"diverged"``, or ``"paused"`` (out of samples before the last stage ended).
@@ -59,6 +60,7 @@ class History:
     divergence: Divergence | None = None
     status: str = "paused"
     theta: Parameters | None = None
+    model: Model | None = None
     state: dict[str, Any] = field(default_factory=dict)  # what resuming needs besides theta
     description: dict[str, Any] = field(default_factory=dict)  # what a run must share with one that it resumes
 

@@ -6,14 +6,14 @@ estimates them from the tokens of the same samples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from scbtheory import streaming
 from scbtheory.kernels.stream import STEP_BITS
-from scbtheory.model import Parameters, centred, contributions
+from scbtheory.model import Model, Parameters, centred, contributions
 from scbtheory.task import SCB, Batch
 
 MEMORY = 2**26  # bytes of tokens that are held at once
@@ -27,7 +27,7 @@ class Learner:
 
     Attributes
     ----------
-    theta : the current parameters; what is reported after the run.
+    theta : the current model, in its own parameters.
     mu : (N,) the frequencies in use; with ``counts`` they are those of the tokens seen so far.
     counts : (N,) how often each token was seen, or ``None`` where :math:`\mu` is known.
     samples : samples used; also the index of the next sample in the stream.
@@ -37,13 +37,14 @@ class Learner:
 
     task: SCB
     seed: int
-    theta: Parameters
+    theta: Model
     mu: Any
     counts: Any = None
     samples: int = 0
     packed: bool = False
     memory: dict[str, Any] = field(default_factory=dict)
     _drawn: tuple = field(default=(-1, 0, ()), repr=False)
+    _forward: tuple = field(default=(None, None), repr=False)  # a model, and what its forward pass returned
 
     @property
     def xp(self):
@@ -54,7 +55,18 @@ class Learner:
         """``(T, N)``."""
         return self.task.context_length, self.task.vocab_size
 
-    def gradient(self, batch_size: int, *, projected: bool) -> Parameters:
+    @property
+    def linear(self) -> Parameters:
+        """The attention and value that the current model computes with."""
+        return self._passed()[0]
+
+    def _passed(self):
+        """The forward pass of the current model, made once for each."""
+        if self._forward[0] is not self.theta:
+            self._forward = self.theta, self.theta.forward(self.task)
+        return self._forward[1]
+
+    def gradient(self, batch_size: int, *, projected: bool) -> Model:
         r"""Use the next ``batch_size`` samples of the stream: the plain minibatch gradient, or G6's estimator.
 
         Sample number i of a seed is the same whichever method asks for it and in batches of whatever size:
@@ -65,14 +77,16 @@ class Learner:
             step, offset = self._place(batch_size)
             self.samples += batch_size
             where = {"seed": self.seed, "step": step, "first": offset, "projected": projected, "packed": self.packed}
-            return streaming.gradient(self.task, self.theta, batch_size, **where)
+            linear, pull_back = self._passed()
+            return pull_back(streaming.gradient(self.task, linear, batch_size, **where))
         total = None
         for batch in self._draw(batch_size):
             if self.counts is not None:
                 self._observe(batch)
-            part = Parameters(*contributions(self.task, self.theta, batch, batch_size, projected=projected, mu=self.mu))
+            options = {"projected": projected, "mu": self.mu}
+            part = Parameters(*contributions(self.task, self.linear, batch, batch_size, **options))
             total = part if total is None else total + part
-        return Parameters(centred(self.task, total.A) if projected else total.A, total.V)
+        return self._passed()[1](Parameters(centred(self.task, total.A) if projected else total.A, total.V))
 
     def gradient_at(self, positions, theta: Parameters, batch_size: int) -> Parameters:
         r"""Use the next ``batch_size`` samples: G6's estimator where attention is on some positions alone.
@@ -160,7 +174,7 @@ class Learner:
         self.counts = self.counts + xp.astype(xp.round(seen), xp.int64)
         self.mu = xp.astype(self.counts, dtype) / xp.astype(xp.sum(self.counts), dtype)
         V = self.theta.V
-        self.theta = Parameters(self.theta.A, V + (self.mu - V @ self.mu)[:, None])
+        self.theta = replace(self.theta, V=V + (self.mu - V @ self.mu)[:, None])
 
 
 def noise_level(xp, values):

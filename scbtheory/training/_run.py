@@ -14,7 +14,7 @@ from scbtheory import population
 from scbtheory.checks import below, count, real
 from scbtheory.dynamics import reduce
 from scbtheory.errors import InvalidArgument
-from scbtheory.model import Parameters, check
+from scbtheory.model import Model, Parameters, forward
 from scbtheory.task import SCB
 from scbtheory.training._history import Boundary, Divergence, History
 from scbtheory.training._learner import Learner
@@ -26,7 +26,7 @@ def train(
     stages,
     *,
     seed: int = 0,
-    start: Parameters | None = None,
+    start: Model | None = None,
     max_samples: int | None = None,
     mu: str = "known",
     packed: bool | None = None,
@@ -40,7 +40,7 @@ def train(
     ----------
     stages : a sequence of stages, as :func:`algorithm` or :func:`sgd` return them.
     seed : names the stream of samples; every method with this seed reads the same samples in the same order.
-    start : parameters to begin with; by default :math:`A = 11^\top/T`, :math:`V = \mu 1^\top`.
+    start : the model to begin with; by default the linear one at :math:`A = 11^\top/T`, :math:`V = \mu 1^\top`.
     max_samples : pause before the step that would use more.
     mu : ``"known"``, or ``"estimated"`` from the tokens of the same samples.
     packed : draw several tokens at a time where a byte holds them, several times faster for few tokens. The samples
@@ -75,7 +75,10 @@ def train(
                 "end; give max_samples, or the stage max_steps"
             )
     start = Parameters.initial(task) if start is None else start
-    check(task, start)
+    forward(task, start)
+    narrow = [stage.name for stage in stages if not stage.any_model]
+    if narrow and not isinstance(start, Parameters):
+        raise InvalidArgument(f"start is a {type(start).__name__}, but the stages {narrow} train the linear model only")
     description = {
         "task": _fingerprint(task, start), "seed": below("seed", seed, 2**64), "mu": mu, "packed": packed,
         "record": record,
@@ -83,7 +86,7 @@ def train(
     }  # fmt: skip
     if checkpoint is not None and Path(checkpoint).exists():
         history = History.load(checkpoint)
-        learner = _restore(task, history, description)
+        learner = _restore(task, history, description, stages, start)
         if max_samples is not None and learner.samples > max_samples:
             raise InvalidArgument(
                 f"max_samples is {max_samples}, but the run in {checkpoint} has used {learner.samples} already; "
@@ -95,7 +98,7 @@ def train(
             xp, N = task.backend.xp, task.vocab_size
             learner.counts = xp.zeros((N,), dtype=xp.int64, device=task.backend.device)
             learner.mu = xp.full((N,), 1 / N, dtype=task.backend.dtype, device=task.backend.device)
-        history = History(tuple(s.name for s in stages), theta=start, description=description)
+        history = History(tuple(s.name for s in stages), theta=learner.linear, model=start, description=description)
         history.state = {"stage": 0, "steps": 0, "step": 0, "next": 0.0, "begun": 0, "provisional": 0}
     with _bar(progress, max_samples) as show:
         _loop(stages, learner, history, max_samples, record, checkpoint, show)
@@ -162,7 +165,7 @@ def _until_due(stage, learner, at, max_samples) -> int:
 
 def _row(history, learner, stage=0):
     """Record where the learner is: the only place that looks at the truth."""
-    task, theta = learner.task, learner.theta
+    task, theta = learner.task, learner.linear
     away = theta - Parameters.truth(task)
     place = reduce(task, theta)
     distances = task.inner(away.A, away.A), task.inner(away.V, away.V)
@@ -172,16 +175,19 @@ def _row(history, learner, stage=0):
 
 def _keep(history, learner):
     """Copy into the history what resuming needs."""
-    history.theta = learner.theta
-    at = {k: v for k, v in history.state.items() if not k.startswith(("learner/", "memory/"))}
+    history.theta, history.model = learner.linear, learner.theta
+    at = {k: v for k, v in history.state.items() if not k.startswith(("learner/", "memory/", "model/"))}
     at["learner/samples"], at["learner/mu"] = learner.samples, learner.mu
     if learner.counts is not None:
         at["learner/counts"] = learner.counts
     history.state.clear()
-    history.state.update(at | {f"memory/{k}": v for k, v in learner.memory.items()})
+    at |= {f"memory/{k}": v for k, v in learner.memory.items()}
+    if not isinstance(learner.theta, Parameters):
+        at |= {f"model/{k}": v for k, v in learner.theta.arrays().items()}
+    history.state.update(at)
 
 
-def _restore(task, history, description) -> Learner:
+def _restore(task, history, description, stages, start) -> Learner:
     """The learner that a saved history belongs to."""
     for name, value in description.items():
         if history.description.get(name) != value:
@@ -195,10 +201,14 @@ def _restore(task, history, description) -> Learner:
         kinds = {"b": backend.xp.bool, "i": backend.xp.int64, "f": backend.dtype}
         return backend.asarray(values, kinds[values.dtype.kind])
 
-    history.theta = Parameters(array(history.theta.A), array(history.theta.V))
+    history.theta = history.model = Parameters(array(history.theta.A), array(history.theta.V))
     state = {k: array(v) if hasattr(v, "shape") else v for k, v in history.state.items()}
     history.state = state
-    learner = Learner(task, description["seed"], history.theta, state["learner/mu"], state.get("learner/counts"))
+    own = {k.removeprefix("model/"): v for k, v in state.items() if k.startswith("model/")}
+    if own:
+        last = stages[min(history.state["stage"], len(stages) - 1)]  # a finished run is past its last stage
+        history.model = last.model_type(type(start))(**own)
+    learner = Learner(task, description["seed"], history.model, state["learner/mu"], state.get("learner/counts"))
     learner.samples, learner.packed = state["learner/samples"], description["packed"]
     learner.memory = {k.removeprefix("memory/"): v for k, v in state.items() if k.startswith("memory/")}
     return learner
@@ -210,7 +220,7 @@ def _describe(stage) -> dict:
 
 def _fingerprint(task, start) -> str:
     digest = hashlib.sha256()
-    for matrix in (task._host_P, task._host_Q, *(task.backend.to_numpy(x) for x in (start.A, start.V))):
+    for matrix in (task._host_P, task._host_Q, *map(task.backend.to_numpy, start.arrays().values())):
         digest.update(np.ascontiguousarray(matrix).tobytes() + str(matrix.shape).encode())
     return digest.hexdigest()[:16]
 

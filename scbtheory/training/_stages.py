@@ -14,7 +14,7 @@ import numpy as np
 
 from scbtheory.checks import count, positive, real
 from scbtheory.errors import InvalidArgument
-from scbtheory.model import Parameters
+from scbtheory.model import Model, Parameters
 from scbtheory.task import OUTPUTS, POSITIONS, TOKENS, TRIGGERS
 from scbtheory.training._learner import deviation, noise_level, soft_threshold
 
@@ -48,6 +48,11 @@ class Stage:
     """What stages that need no preparation and no farewell inherit."""
 
     name = "stage"
+    any_model = False  # whether it trains models other than the linear one
+
+    def model_type(self, start: type[Model]) -> type[Model]:
+        """What the model is between this stage's steps, in a run that started from a ``start``."""
+        return start
 
     def begin(self, learner):
         """Prepare ``learner.memory``."""
@@ -67,7 +72,7 @@ class Stage:
         """
         before = learner.theta
         self.step(learner)
-        size = squared_size(learner, learner.theta)
+        size = squared_size(learner, learner.linear)
         if not size <= BOUND:  # also when it is not a number
             learner.theta = before
         return 1, size
@@ -85,11 +90,9 @@ class Stage:
         return False
 
     def descend(self, learner, gradient):
-        """One step along the projected estimator, with V and A at their own speeds."""
-        return Parameters(
-            learner.theta.A - (self.step_size * self.eta_A) * gradient.A,
-            learner.theta.V - (self.step_size * self.eta_V) * gradient.V,
-        )
+        """One step along a gradient, with the value and all else at their own speeds."""
+        rates = {"attention": self.step_size * self.eta_A, "value": self.step_size * self.eta_V}
+        return learner.theta.moved(gradient, **rates)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def test_the_velocities_are_those_of_all_logits_and_V():
     W = np.zeros((T, 3))
     W[4], W[9] = np.log(y_1), np.log(y)
     theta = scb.softmax.SoftmaxParameters(W, task.mu[:, None] + beta * (task.P - task.mu[:, None]))
-    g = scb.softmax.projected_gradient(task, theta)
+    g = scb.population.projected_gradient(task, theta)
     values = {p.q_1: 0.6, p.q_2: 0.4, p.eps: sp.Rational(1, T), p.beta: beta, p.speed: 1, p.K_Q: task.K_Q}
     d_y1, d_y, d_a, d_beta = (float(v.subs(values)) for v in p.velocity(y_1, y))
     w = -g.W / task.K_P
