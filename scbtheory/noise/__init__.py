@@ -11,6 +11,7 @@ cost depends on T.
 """
 
 from scbtheory.noise._checks import BatchTooSmall
+from scbtheory.noise._recovery import RecoveryTerms, bernstein_samples, recovery_batch, recovery_terms
 from scbtheory.noise._testing import (
     bhattacharyya,
     sign_error_bound,
@@ -47,12 +48,14 @@ from scbtheory.noise.value import noise_scale, value_gradient_second_moment
 
 __all__ = [
     "BatchTooSmall",
+    "RecoveryTerms",
     "SignRecursion",
     "added_variance",
     "attention_noise_scale",
     "attention_noise_variance",
     "attention_signal",
     "attention_snr",
+    "bernstein_samples",
     "bhattacharyya",
     "measured_noise",
     "noise_scale",
@@ -60,6 +63,8 @@ __all__ = [
     "plane",
     "proximal_step",
     "rates",
+    "recovery_batch",
+    "recovery_terms",
     "sign_error_bound",
     "sign_information",
     "sign_noise",

@@ -13,7 +13,14 @@ from scbtheory.plots.learning import (
     softmax_flow,
     step_sizes,
 )
-from scbtheory.plots.limits import efficiency, moment_search, samples_against_length, sticky_search
+from scbtheory.plots.limits import (
+    budgets,
+    coverage,
+    efficiency,
+    moment_search,
+    samples_against_length,
+    sticky_search,
+)
 from scbtheory.plots.noise import noise_scale, sign_collapse, support_batches, thresholded_column
 from scbtheory.plots.performance import Results
 from scbtheory.plots.stages import creep, half_time_errors, linearisation, phase_portrait, rise, rounding
@@ -24,10 +31,12 @@ __all__ = [
     "Results",
     "algorithm",
     "attention_patterns",
+    "budgets",
     "bypass",
     "comparison",
     "convergence",
     "course",
+    "coverage",
     "creep",
     "curvature",
     "efficiency",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from matplotlib.patches import Patch
 from scipy.special import ndtri
 from scipy.stats import chi2
 
@@ -161,3 +162,74 @@ def sticky_search(task: scb.SCB, stickiness: float, *, samples: int, reach: int 
         axes[0].set_ylabel("weight")
         panel_letters(axes, ("from each token", "less its neighbours"))
         return picture
+
+
+def budgets(epsilon: float, *, vocab_size=3, context_length=1000, sparsity=2, seed=0) -> Picture:
+    """Draw each stage's share of the samples of three ways to an error (L6), over T, N and s; totals stand above."""
+    sizes = (
+        ("context length $T$", [(vocab_size, T, sparsity) for T in (100, 1000, 10_000, 100_000)], 1),
+        ("vocabulary size $N$", [(N, context_length, sparsity) for N in (3, 6, 12)], 0),
+        ("sparsity $s$", [(vocab_size, context_length, s) for s in (1, 2, 4)], 2),
+    )
+    colours = {"boost": RED, "moments": BLUE, "step": GREEN, "last stage": "#9a9a9a"}
+    with canvas(columns=3, size=(8.2, 3.4)) as (picture, axes):
+        for ax, (label, of, along) in zip(axes, sizes, strict=True):
+            for i, (N, T, s) in enumerate(of):
+                task = scb.SCB(scb.SCB.random(N, N, 1, seed=seed).P, _even(N, T, s))
+                for j, stages in enumerate(limits.budget(task, epsilon).ways.values()):
+                    x, total, low = i + 0.3 * (j - 1), sum(stages.values()), 0.0
+                    for stage, samples in stages.items():
+                        ax.bar(x, samples / total, 0.26, bottom=low, color=colours[stage], lw=0)
+                        low += samples / total
+                    ax.text(x, 1.03, f"{float(f'{total:.2g}'):,.0f}", rotation=90, ha="center",
+                            va="bottom", fontsize=7.5)  # fmt: skip
+            ax.set(ylim=(0, 1.45), yticks=(0, 0.5, 1), xlabel=label, xticks=range(len(of)))
+            ax.set_xticklabels([f"{size[along]:,}".replace(",", "\u202f") for size in of])
+        axes[0].set_ylabel("share of the samples")
+        handles = [Patch(color=colour, label=name) for name, colour in colours.items()]
+        picture.figure.legend(handles=handles, loc="outside lower center", fontsize=9, ncols=4)
+        panel_letters(axes, ("over T", "over N", "over s"))
+        return picture
+
+
+def coverage(task: scb.SCB, *, epsilon=0.05, delta=0.1, transferred=0.7, runs: int = 50, seed: int = 0) -> Picture:
+    """Draw how often each phase of T5 and L8 succeeds with a part of the samples that are certainly enough."""
+    prime = task.P - task.mu[:, None]
+    start = scb.Parameters(scb.Parameters.initial(task).A, task.mu[:, None] + transferred * prime)
+    batch, enough, on = noise.recovery_batch(task, start, delta=delta), limits.samples(task, epsilon, delta), task.Q > 0
+
+    def step(sample):
+        move = -scb.model.minibatch_gradient(task, start, sample, projected=True).A
+        return np.all(np.where(on, move, np.inf).min(axis=0) > np.where(on, -np.inf, move).max(axis=0))
+
+    def search(sample):
+        return np.array_equal(limits.support_by_entries(task, sample, enough.level), on)
+
+    def estimate(sample):
+        away = limits.estimate_by_moments(task, sample, on) - scb.Parameters.truth(task)
+        return task.inner(away.A, away.A) + task.inner(away.V, away.V) <= epsilon
+
+    parts = 2.0 ** -np.arange(10)
+    with canvas(size=(6.4, 3.6)) as (picture, ax):
+        for name, colour, marker, phase, stated in (
+            ("T5: one step after transfer", GREEN, "D", step, batch),
+            ("L8: search", BLUE, "o", search, enough.search),
+            ("L8: estimate", RED, "s", estimate, enough.estimate),
+        ):
+            found = [
+                np.mean([phase(task.sample(max(20, round(part * stated)), seed=seed, step=i)) for i in range(runs)])
+                for part in parts
+            ]
+            ax.semilogx(parts, found, marker=marker, ms=5, color=colour, label=f"{name}, of {stated}")
+        ax.plot(1, 1 - delta, "_", color=BLACK, ms=14, mew=2, label=f"promised: {1 - delta:g}")
+        ax.set(xlabel="part of the samples that are certainly enough", ylabel="runs that succeed", ylim=(-0.05, 1.1))
+        ax.legend(loc="upper left", fontsize=9)
+        return picture
+
+
+def _even(N, T, s):
+    """Equal weights on s positions of each trigger."""
+    Q = np.zeros((T, N))
+    for k in range(N):
+        Q[(np.arange(s) * 7 + 3 * k) % T, k] = 1 / s
+    return Q

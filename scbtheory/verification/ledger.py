@@ -1,13 +1,17 @@
-"""Many claims together: verified in parallel, shown as the ledger, summed up in one sentence."""
+"""Many claims together: verified in parallel or read from what is stored, shown as the ledger, in one sentence."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from html import escape
+from pathlib import Path
+from typing import Any
 
-from scbtheory.verification.claim import KINDS
+from scbtheory.errors import InvalidArgument
+from scbtheory.verification import measurements
+from scbtheory.verification.claim import KINDS, Claim
 from scbtheory.verification.registry import CLAIMS, Registry
 from scbtheory.verification.report import as_dict
 
@@ -36,6 +40,21 @@ class Ledger:
                 reports[futures[future]] = future.result()
                 done(futures[future])
         return cls([reports[name] for name in names])
+
+    @classmethod
+    def stored(cls, root: Path, *, registry: Registry = CLAIMS) -> Ledger:
+        """Read the verdicts that ``make measure`` stored in the book under ``root``, of quick runs.
+
+        Raises
+        ------
+        InvalidArgument : a claim was never measured.
+        """
+        entries = measurements.read(root)
+        if missing := [name for name in registry.ids() if "quick" not in entries.get(name, {})]:
+            raise InvalidArgument(
+                f"no verdicts are stored of {', '.join(missing)}; run: scbtheory measure {missing[0]}"
+            )
+        return cls([_from_entry(registry.find(name), entries[name]["quick"]) for name in registry.ids()])
 
     @property
     def holds(self) -> bool:
@@ -88,6 +107,24 @@ class Controls:
 
 def _verify(registry: Registry, name: str) -> dict:
     return as_dict(registry.verify(name))
+
+
+def _from_entry(claim: Claim, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A report, as ``report.as_dict`` makes it but for residuals, from what is stored."""
+    kinds = [route["route"] for route in entry["routes"]]
+    controls = [
+        {
+            "mistake": mistake,
+            "rejected": all(rejects),
+            "by": [{"route": k, "rejects": r} for k, r in zip(kinds, rejects, strict=True)],
+        }
+        for mistake, rejects in entry["controls"].items()
+    ]
+    evidence = [{"route": route["route"], "holds": route["holds"]} for route in entry["routes"]]
+    return {
+        "id": claim.id, "title": claim.title, "chapter": claim.chapter, "holds": entry["holds"],
+        "evidence": evidence, "controls": controls,
+    }  # fmt: skip
 
 
 def _row(report) -> str:

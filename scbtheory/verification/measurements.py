@@ -26,7 +26,7 @@ from scbtheory.verification import profiles
 from scbtheory.verification.claim import ClaimReport
 from scbtheory.verification.registry import CLAIMS, Registry
 
-__all__ = ["FILE", "changes", "measure", "read", "settings", "store", "unrecorded"]
+__all__ = ["FILE", "changes", "measure", "read", "rejections", "settings", "store", "unrecorded"]
 
 FILE = Path("book") / "measurements.json"
 CHANGES = Path("book") / "changes_of_limits.md"
@@ -49,6 +49,7 @@ def measure(claim_id: str, *, registry: Registry = CLAIMS, today: datetime.date 
         "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
         "holds": report.holds,
         "routes": _routes(report),
+        "controls": rejections(report),
         "quantities": quantities,
         "settings": settings(claim_id, registry=registry),
     }
@@ -63,12 +64,18 @@ def _routes(report: ClaimReport) -> list[dict[str, Any]]:
         rows.append({
             "route": finding.route.kind,
             "scope": finding.route.scope,
+            "holds": finding.holds,
             "residuals": {name: _number(x) for name, x in finding.residuals.items()},
             "nearest mistake": nearest,
             "its residuals": {name: _number(x) for name, x in controls[nearest].residuals.items()},
             "its excess": _number(controls[nearest].excess),
         })  # fmt: skip
     return rows
+
+
+def rejections(report: ClaimReport) -> dict[str, list[bool]]:
+    """By control, whether each route rejects it."""
+    return {c.control.mistake: [finding.rejects for finding in c.findings] for c in report.controls}
 
 
 def _number(x: float) -> float | str:

@@ -1,11 +1,15 @@
 """Every claim holds by all its routes, and all its controls are rejected by every route."""
 
 from graphlib import TopologicalSorter
+from pathlib import Path
 
 import pytest
 
 from scbtheory import claims
+from scbtheory.verification import measurements
 from scbtheory.verification.registry import FAMILIES
+
+STORED = measurements.read(Path(__file__).parents[2])
 
 PROVED = [claim_id for claim_id in claims.ids() if not claims.find(claim_id).experiment]
 
@@ -15,6 +19,10 @@ PROVED = [claim_id for claim_id in claims.ids() if not claims.find(claim_id).exp
 def test_the_claim_holds_and_its_controls_are_rejected(claim_id):
     report = claims.verify(claim_id)
     assert report.holds, str(report)
+    stored = STORED.get(claim_id, {}).get("quick", {})
+    assert stored, f"the ledger shows what is stored, and nothing is: scbtheory measure {claim_id}"
+    assert [route["holds"] for route in stored["routes"]] == [finding.holds for finding in report.evidence]
+    assert stored["controls"] == measurements.rejections(report)
 
 
 @pytest.mark.parametrize("claim_id", claims.ids())

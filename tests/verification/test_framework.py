@@ -2,10 +2,12 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
 from scbtheory import claims
+from scbtheory.errors import InvalidArgument
 from scbtheory.verification import ledger, report, terminal
 from scbtheory.verification.claim import KINDS, Claim, Control, Finding, Route, verify
 from scbtheory.verification.instances import World, exact, gap, z_score
@@ -196,6 +198,20 @@ def test_the_ledger_shows_every_claim_and_control():
     assert 'href="model.html#claim-M3">M3' in html
     mistakes = [c.mistake for claim_id in ("G2", "M3") for c in claims.find(claim_id).controls]
     assert all(mistake in repr(table.controls) for mistake in mistakes)
+
+
+def test_the_stored_ledger_says_what_a_fresh_one_says():
+    fresh, stored = ledger.Ledger.of(["M3"], jobs=1), ledger.Ledger.stored(Path(__file__).parents[2])
+    [row] = [report for report in stored.reports if report["id"] == "M3"]
+    alone = ledger.Ledger([row])
+    assert alone._repr_html_() == fresh._repr_html_()
+    assert repr(alone.controls) == repr(fresh.controls)
+    assert [report["id"] for report in stored.reports] == claims.ids()
+
+
+def test_a_ledger_of_what_was_never_measured_is_refused(tmp_path):
+    with pytest.raises(InvalidArgument, match=r"no verdicts are stored of M1.*run: scbtheory measure M1"):
+        ledger.Ledger.stored(tmp_path)
 
 
 # --- instances -----------------------------------------------------------------------------------
