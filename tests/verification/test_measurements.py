@@ -64,7 +64,7 @@ def test_a_measurement_says_value_interval_limit_and_nearest_mistake(project):
     assert entry["holds"]
     assert entry["date"] == str(datetime.date.today())
     assert entry["routes"][0] | {"scope": ""} == {
-        "route": "numeric", "scope": "", "residuals": {"gap": 0.25}, "nearest mistake": "two",
+        "route": "numeric", "scope": "", "holds": True, "residuals": {"gap": 0.25}, "nearest mistake": "two",
         "its residuals": {"gap": 2.0}, "its excess": 4.0,
     }  # fmt: skip
     [quantity] = entry["quantities"]
