@@ -22,6 +22,7 @@ from scbtheory.plots.limits import (
     sticky_search,
 )
 from scbtheory.plots.noise import noise_scale, sign_collapse, support_batches, thresholded_column
+from scbtheory.plots.opening import model, story
 from scbtheory.plots.performance import Results
 from scbtheory.plots.stages import creep, half_time_errors, linearisation, phase_portrait, rise, rounding
 from scbtheory.plots.style import Picture
@@ -43,6 +44,7 @@ __all__ = [
     "half_time_errors",
     "least_batches",
     "linearisation",
+    "model",
     "moment_search",
     "noise_scale",
     "phase_portrait",
@@ -55,6 +57,7 @@ __all__ = [
     "softmax_flow",
     "step_sizes",
     "sticky_search",
+    "story",
     "support_batches",
     "task",
     "thresholded_column",

@@ -134,7 +134,8 @@ def _row(report) -> str:
         found = [f["holds"] for f in report["evidence"] if f["route"] == kind]
         cells.append(_mark(all(found)) if found else "·")
     cells.append(f"{sum(c['rejected'] for c in report['controls'])} of {len(report['controls'])}")
-    return f'<tr class="{"good" if report["holds"] else "bad"}">' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
+    start = f'<tr id="ledger-{report["id"]}" class="{"good" if report["holds"] else "bad"}">'
+    return start + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
 
 
 def _mark(good: bool) -> str:

@@ -1,14 +1,15 @@
-"""The book's Sphinx extension: its stylesheet, MathJax as a local file, and claims as they state themselves."""
+"""The book's Sphinx extension: its stylesheet, MathJax as a local file, claims as they state themselves, the map of
+them, and the page with sliders."""
 
 from sphinx.application import Sphinx
 
-from scbtheory.publishing.extension import claims, offline
+from scbtheory.publishing.extension import claims, explore, front, graph, offline
 
 __all__ = ["setup"]
 
 
 def setup(app: Sphinx) -> dict:
-    offline.setup(app)
-    claims.setup(app)
+    for part in (offline, claims, front, graph, explore):
+        part.setup(app)
     app.add_css_file("scb.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

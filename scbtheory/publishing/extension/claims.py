@@ -18,6 +18,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole, SphinxTranslator
 
 from scbtheory.errors import UnknownClaim
+from scbtheory.publishing.extension.graph import carried_by
 from scbtheory.publishing.extension.measured import MeasurementsDirective, folded
 from scbtheory.verification import measurements
 from scbtheory.verification.claim import NATURES, Claim
@@ -26,6 +27,7 @@ from scbtheory.verification.registry import Registry
 __all__ = ["ClaimDirective", "ClaimRole", "claim_box", "setup"]
 
 LOG = logging.getLogger(__name__)
+PAGES = ("map", "ledger")  # pages beside the chapters that hold a place of its own for every claim
 
 
 def setup(app: Sphinx) -> None:
@@ -67,8 +69,27 @@ class ClaimDirective(SphinxDirective):
         self.env.note_dependency(str(Path(self.env.srcdir) / measurements.FILE))
         if (measured := folded(Path(self.env.srcdir), claim.id)) is not None:
             box += measured
+        box += self.neighbours(claim)
         self.register(claim, anchor)
         return [box]
+
+    def neighbours(self, claim: Claim) -> nodes.paragraph:
+        """One line of links: what the claim rests on, what rests on it, and the pages that show all claims."""
+        registry = Registry(self.env.config.scb_claims_package)
+        carries = carried_by({name: registry.find(name) for name in registry.ids()})[claim.id]
+        line = nodes.paragraph(classes=["scb-claim-near"])
+        for words, others in (("Rests on", claim.rests_on), ("Carries", carries)):
+            shown = [name for name in others if has_page(self.env, registry.find(name))]
+            if shown:
+                line += nodes.Text(f"{words} " if not len(line) else f" · {words} ")
+            for number, name in enumerate(shown):
+                line += nodes.Text(", " if number else "")
+                line += reference(self.env, f"claim-{name.lower()}", name)
+        for page in PAGES:
+            if has_document(self.env, page):
+                line += nodes.Text(" · " if len(line) else "")
+                line += nodes.reference("", page, refuri=f"{page}.html#{page}-{claim.id}", internal=True)
+        return line
 
     def heading(self, claim: Claim) -> list[nodes.Node]:
         title, messages = self.state.inline_text(claim.title, self.lineno)
@@ -105,18 +126,26 @@ class ClaimRole(SphinxRole):
         text = nodes.inline(self.rawtext, self.text)
         if find(self.env, self.text, self.get_location()) is None:
             return [text], []
-        link = addnodes.pending_xref(
-            self.rawtext,
-            text,
-            refdomain="std",
-            reftype="ref",
-            reftarget=f"claim-{self.text.lower()}",
-            refdoc=self.env.docname,
-            refexplicit=True,
-            refwarn=True,
-        )
+        link = reference(self.env, f"claim-{self.text.lower()}", self.text)
         self.set_source_info(link)
         return [link], []
+
+
+def reference(env: BuildEnvironment, label: str, words: str) -> addnodes.pending_xref:
+    """A link with these words to a label, wherever it is."""
+    text = nodes.inline(words, words)
+    return addnodes.pending_xref(
+        words, text, refdomain="std", reftype="ref", reftarget=label, refdoc=env.docname, refexplicit=True, refwarn=True
+    )
+
+
+def has_document(env: BuildEnvironment, name: str) -> bool:
+    return any(PurePosixPath(document).name == name for document in env.found_docs)
+
+
+def has_page(env: BuildEnvironment, claim: Claim) -> bool:
+    """Whether this book holds the claim's chapter: a book of toys need not hold all."""
+    return has_document(env, claim.chapter)
 
 
 def find(env: BuildEnvironment, claim_id: str, location: Any) -> Claim | None:
