@@ -44,6 +44,17 @@ def test_no_claim_rests_on_itself():
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
+def test_a_theorem_rests_on_theorems_alone():
+    known = {claim_id: claims.find(claim_id) for claim_id in claims.ids()}
+    weak = [
+        (claim.id, below)
+        for claim in known.values()
+        for below in claim.rests_on
+        if claim.nature == "theorem" and known[below].nature != "theorem"
+    ]
+    assert weak == []
+
+
 @pytest.mark.parametrize("claim_id", claims.ids())
 def test_a_claim_says_all_that_a_reader_needs(claim_id):
     claim = claims.find(claim_id)

@@ -37,7 +37,7 @@ class MapDirective(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         registry = Registry(self.env.config.scb_claims_package)
         claims = {claim_id: registry.find(claim_id) for claim_id in registry.ids()}
-        return [nodes.raw("", _drawing(claims) + _key() + _table(claims), format="html")]
+        return [nodes.raw("", _drawing(claims) + _key(claims) + _table(claims), format="html")]
 
 
 def carried_by(claims: Mapping[str, Claim]) -> dict[str, list[str]]:
@@ -113,8 +113,11 @@ def _box(claim: Claim, x: float, y: float) -> str:
     )
 
 
-def _key() -> str:
-    items = "".join(f'<li><span class="scb-key {style}"></span>{words}</li>' for words, style in KEY.items())
+def _key(claims: Mapping[str, Claim]) -> str:
+    used = {held_up_by(claim) for claim in claims.values()}
+    items = "".join(
+        f'<li><span class="scb-key {style}"></span>{words}</li>' for words, style in KEY.items() if words in used
+    )
     return f'<ul class="scb-keys" aria-label="Colours and borders">{items}</ul>'
 
 
