@@ -14,6 +14,10 @@ export OMP_NUM_THREADS      ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS      ?= 1
 
+# Kernels of the tests start under an empty configuration: a user's own could change what cells show.
+export IPYTHONDIR           := $(CURDIR)/$(VENV)/ipython
+export JUPYTER_CONFIG_DIR   := $(CURDIR)/$(VENV)/jupyter
+
 .DEFAULT_GOAL := help
 .PHONY: help setup book test bench refresh measure lint format lock clean
 

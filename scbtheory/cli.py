@@ -12,12 +12,20 @@ from scbtheory.errors import SCBError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Greek letters is no reason to stop
     arguments = parser().parse_args(argv)
     try:
-        return arguments.run(arguments)
+        code = arguments.run(arguments)
+        sys.stdout.flush()
+        return code
     except SCBError as error:
         print(f"scbtheory: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader has left, as `| head` does; nothing more can be said to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("scbtheory: interrupted; nothing was changed", file=sys.stderr)
         return 130

@@ -48,7 +48,8 @@ class SoftmaxParameters(Model):
 
 def softmax(xp, W):
     r""":math:`a_t = e^{w_t}/\sum_u e^{w_u}` in each column; the largest logit is subtracted first."""
-    weights = xp.exp(W - xp.max(W, axis=0, keepdims=True))
+    with np.errstate(under="ignore"):  # a weight too small for a float is 0
+        weights = xp.exp(W - xp.max(W, axis=0, keepdims=True))
     return weights / xp.sum(weights, axis=0, keepdims=True)
 
 

@@ -182,6 +182,99 @@ def test_normalise_gives_an_old_notebook_the_same_ids_each_time(tmp_path):
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("shown", "stored"),
+    [
+        ("{root}/paper.pdf", "paper.pdf"),
+        ("at '{root}/a.py', line 1:{root}/b.py", "at 'a.py', line 1:b.py"),
+        ("https://example.org{root}/paper.pdf", None),
+        ("/other{root}/paper.pdf", None),
+        ("..{root}/paper.pdf", None),
+        ("{root}", None),
+    ],
+)
+def test_only_whole_paths_below_the_root_become_relative(shown, stored):
+    root = Path("/tmp")
+    cell = v4.new_code_cell(outputs=[v4.new_output("stream", text=shown.format(root=root))])
+    notebooks.normalise(v4.new_notebook(cells=[cell]), root)
+    assert cell.outputs[0].text == (shown.format(root=root) if stored is None else stored)
+
+
+@pytest.mark.parametrize(
+    "content", [None, "{}", "[]", "3", "not", '{"cells": 3}', '{"cells": [1]}', b"\xff\xfe{\x00}\x00"]
+)
+def test_what_is_no_notebook_is_refused_and_stays(tmp_path, content):
+    path = tmp_path / "a.ipynb"
+    if content is not None:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(source.BookError, match=r"a\.ipynb (is not a notebook|cannot be read)"):
+        notebooks.normalise_file(path)
+    assert [p.name for p in tmp_path.iterdir()] == (["a.ipynb"] if content is not None else [])
+    with pytest.raises(source.BookError, match="cannot be read: Is a directory"):
+        notebooks.normalise_file(tmp_path)
+
+
+def test_normalise_follows_links_and_keeps_modes(tmp_path):
+    (tmp_path / "there").mkdir()
+    target, link = tmp_path / "there" / "a.ipynb", tmp_path / "a.ipynb"
+    nbformat.write(v4.new_notebook(cells=[v4.new_code_cell("1", id="c", metadata={"collapsed": True})]), target)
+    target.chmod(0o600)
+    link.symlink_to(target)
+    assert notebooks.normalise_file(link)
+    assert link.is_symlink()
+    assert "collapsed" not in target.read_text()
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_ids_that_are_missing_follow_from_place_and_content(tmp_path):
+    cells = [{"cell_type": "markdown", "metadata": {}, "source": text} for text in ("# T", "a", "a")]
+    paths = tmp_path / "one.ipynb", tmp_path / "two.ipynb"
+    for path in paths:
+        path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+        notebooks.normalise_file(path)
+    one, two = ([cell.id for cell in nbformat.read(path, as_version=4).cells] for path in paths)
+    assert one == two
+    assert len(set(one)) == 3
+
+
+# --- the machine's own settings -----------------------------------------------------------------
+
+
+FOLDERS = ["run{1}", "a{draft}b", "b{", "with space", "it's 100% é"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_book_in_a_folder_of_any_name_runs_and_renders(root, folder):
+    there = root / folder
+    there.mkdir()
+    for name in ("book", "_toc.yml", "_config.yml"):
+        (root / name).rename(there / name)
+    chapter = write(there / "book" / "model.ipynb", "print(size)", parameters="size = 3")
+    book.run(chapter, there / "out" / "model.ipynb", {"size": 7})
+    assert printed(there / "out" / "model.ipynb") == "7\n"
+    assert book.refresh([chapter]) == [chapter]
+    if folder == FOLDERS[0]:  # a build takes seconds
+        (there / "_toc.yml").write_text("format: jb-book\nroot: book/intro\nchapters:\n  - file: book/model\n")
+        assert book.build(there, run=False).is_file()
+
+
+def test_a_users_configuration_of_ipython_changes_nothing(root, monkeypatch):
+    profile = root / "home" / "profile_default"
+    profile.mkdir(parents=True)
+    (profile / "ipython_config.py").write_text("c.InteractiveShell.ast_node_interactivity = 'all'\n")
+    monkeypatch.setenv("IPYTHONDIR", str(root / "home"))
+    chapter = write(root / "book" / "model.ipynb", "'first'\n'second'")
+    book.refresh([chapter])
+    [output] = nbformat.read(chapter, as_version=4).cells[1].outputs
+    assert output.data["text/plain"] == "'second'"
+
+
+def test_output_may_not_be_a_folder(root):
+    chapter = write(root / "book" / "model.ipynb", "1 / 0")
+    with pytest.raises(source.BookError, match="is a folder"):
+        book.run(chapter, root, {})
+
+
 # --- render -------------------------------------------------------------------------------------
 
 

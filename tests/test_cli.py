@@ -1,6 +1,9 @@
 """The command line: what it prints, and the exit codes that scripts rely on."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -131,3 +134,21 @@ def test_verify_full_sets_the_profile_that_the_experiments_read(monkeypatch):
     monkeypatch.setattr(claims_cli, "run", lambda ids, path: seen.append(profiles.sized("quick", "full")) or 0)
     assert cli.main(["verify", "E1"]) == cli.main(["verify", "E1", "--full"]) == 0
     assert seen == ["quick", "full"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("command", ["verify G7", "stages --context-length 1e4 --K-P .2 --K-Q .5", "where S3"])
+def test_a_terminal_without_greek_letters_is_no_obstacle(command, encoding):
+    done = subprocess.run(
+        [sys.executable, "-m", "scbtheory.cli", *command.split()], env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.decode(encoding).strip()) == (0, "")
+    assert done.stdout.decode(encoding).strip()
+
+
+def test_a_reader_who_leaves_is_no_error():
+    stages = f"{sys.executable} -m scbtheory.cli stages --context-length 1e4 --K-P .2 --K-Q .5"
+    command = f"{stages} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("0\n", "")

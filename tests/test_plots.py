@@ -1,5 +1,8 @@
 """Figures draw what they claim to draw, the same bytes each time, and leave no global state behind."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -30,6 +33,19 @@ def test_style_stays_inside_the_canvas():
         assert mpl.rcParams["axes.spines.top"] is False
         ax.plot([0, 1])
     assert mpl.rcParams["axes.spines.top"] is before
+
+
+def test_a_users_matplotlibrc_changes_no_figure(tmp_path):
+    """In processes of their own: Matplotlib reads the file when it is imported."""
+    (tmp_path / "matplotlibrc").write_text(
+        "font.size: 33\nlines.linewidth: 9\nxtick.labelsize: 30\nsvg.fonttype: none\n"
+    )
+    code = "from scbtheory import plots; print(plots.rise([100.0], K_P=0.2, K_Q=0.5)._repr_svg_())"
+    drawn = [
+        subprocess.run([sys.executable, "-c", code], env=os.environ | more, capture_output=True, text=True, check=True)
+        for more in ({}, {"MATPLOTLIBRC": str(tmp_path)})
+    ]
+    assert drawn[0].stdout == drawn[1].stdout
 
 
 def test_a_picture_saves_to_a_file(tmp_path, task):

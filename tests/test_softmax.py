@@ -199,3 +199,8 @@ def test_weights_that_are_no_unequal_pair_are_errors(weights):
 def test_times_and_lengths_of_no_flow_are_errors(wrong):
     with pytest.raises(InvalidArgument):
         scb.softmax.positions_flow(**{"t": [1.0], "T": 100, "first": 0.6, "second": 0.4} | wrong)
+
+
+def test_weights_too_small_for_a_float_are_zero_whatever_the_callers_error_state():
+    with np.errstate(all="raise"):
+        assert softmax.softmax(np, np.array([[0.0], [-1000.0]])).ravel().tolist() == [1.0, 0.0]

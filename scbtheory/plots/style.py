@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import zip_longest
 
 import matplotlib as mpl
+import matplotlib.style
 from matplotlib.figure import Figure
 
 # Okabe and Ito's palette: told apart with any colour vision, and in grey by order of lightness.
@@ -35,6 +36,11 @@ STYLE = {
 }
 
 
+def own():
+    """The book's style in force, and nothing of a ``matplotlibrc`` that this machine may have."""
+    return mpl.style.context(["default", STYLE])
+
+
 class Picture:
     """A finished figure that shows itself as SVG in a notebook; ``figure`` is Matplotlib's."""
 
@@ -43,13 +49,13 @@ class Picture:
 
     def _repr_svg_(self) -> str:
         buffer = io.StringIO()
-        with mpl.rc_context(STYLE):
+        with own():
             self.figure.savefig(buffer, format="svg", metadata={"Date": None}, bbox_inches="tight")
         return buffer.getvalue()
 
     def save(self, path) -> None:
         """Write the figure to a file; the ending chooses the format."""
-        with mpl.rc_context(STYLE):
+        with own():
             self.figure.savefig(path, bbox_inches="tight", dpi=150)
 
     def __repr__(self) -> str:
@@ -59,7 +65,7 @@ class Picture:
 @contextmanager
 def canvas(*, rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.0, 3.2), **options):
     """Yield ``(picture, axes)`` with the book's style in force; no global figure is made."""
-    with mpl.rc_context(STYLE):
+    with own():
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, columns, **options)
         yield Picture(figure), axes

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from scbtheory import files
 from scbtheory.publishing.execution import Failure, execute
 from scbtheory.publishing.rendering import render
 from scbtheory.publishing.source import BookError, chapters
@@ -38,9 +38,7 @@ def refresh(notebooks: list[Path], jobs: int = 2) -> list[Path]:
         for notebook in notebooks:
             fresh = Path(folder, notebook.name)
             if notebook.resolve() not in failed and fresh.read_bytes() != notebook.read_bytes():
-                draft = notebook.with_name(f".{notebook.name}.part")
-                shutil.copyfile(fresh, draft)  # the temporary folder may be on another disk
-                draft.replace(notebook)
+                files.write(notebook, fresh.read_bytes())
                 changed.append(notebook)
     _raise_if_any(failures, notebooks)
     return changed
@@ -50,10 +48,12 @@ def run(notebook: Path, output: Path, parameters: Mapping[str, object]) -> None:
     """Execute one chapter with other parameters into another file."""
     if output.resolve() == notebook.resolve():
         raise BookError(f"{output} is the chapter itself: name another file with --output")
+    if output.is_dir():
+        raise BookError(f"{output} is a folder: name a file with --output")
     with tempfile.TemporaryDirectory() as folder:
         _raise_if_any(execute([notebook], Path(folder), parameters, jobs=1), [notebook])
         output.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(Path(folder, notebook.name), output)
+        files.write(output, Path(folder, notebook.name).read_bytes())
 
 
 def _raise_if_any(failures: list[Failure], notebooks: list[Path]) -> None:

@@ -27,6 +27,8 @@ __all__ = ["Failure", "execute"]
 # Two kernels run at a time, so that more threads in each would only compete.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
+CONFIGURATIONS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR")
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -86,7 +88,7 @@ def _check_parameters(notebook: Path, parameters: Mapping[str, object]) -> None:
         return
     import papermill  # a second to import: only for those who need it
 
-    known = list(papermill.inspect_notebook(str(notebook)))
+    known = list(papermill.inspect_notebook(_plain(notebook)))
     for name in parameters:
         if name not in known:
             listed = ", ".join(known) or "none"
@@ -95,11 +97,17 @@ def _check_parameters(notebook: Path, parameters: Mapping[str, object]) -> None:
             )
 
 
+def _plain(path: Path) -> str:
+    """A path for papermill, which takes what stands in braces for a parameter's name."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 @contextmanager
 def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes whose kernel ``python3`` is this very interpreter.
+    """Processes whose kernel ``python3`` is this very interpreter, under an empty configuration.
 
-    A kernel of that name in the user's home would come before ours, so ours goes first.
+    A kernel of that name in the user's home would come before ours, so ours goes first; what IPython and Jupyter find
+    configured there could change what a cell shows.
     """
     with tempfile.TemporaryDirectory() as folder:
         spec = Path(folder, "kernels", "python3", "kernel.json")
@@ -109,6 +117,7 @@ def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
         spec.write_text(json.dumps({"argv": start, **KERNELSPEC}))
         paths = [folder, *filter(None, [os.environ.get("JUPYTER_PATH")])]
         environment = {**dict.fromkeys(THREADS, "1"), "JUPYTER_PATH": os.pathsep.join(paths)}
+        environment |= {name: str(Path(folder, name)) for name in CONFIGURATIONS}
         pool = ProcessPoolExecutor(
             jobs,
             mp_context=multiprocessing.get_context("spawn"),
@@ -146,8 +155,8 @@ def _execute_one(notebook: Path, out_dir: Path, parameters: dict) -> Failure | N
         draft = Path(folder, notebook.name)
         try:
             papermill.execute_notebook(
-                str(notebook),
-                str(draft),
+                _plain(notebook),
+                _plain(draft),
                 parameters=parameters,
                 kernel_name="python3",
                 cwd=str(notebook.parent),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
 
+from scbtheory import files
 from scbtheory.publishing.source import BookError
 
 __all__ = ["KERNELSPEC", "normalise", "normalise_file"]
@@ -24,14 +29,13 @@ def normalise(notebook: nbformat.NotebookNode, root: Path) -> nbformat.NotebookN
     """
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": {"name": "python"}})
     notebook.nbformat, notebook.nbformat_minor = 4, 5
-    here = f"{root}{os.sep}"
-    for number, cell in enumerate(notebook.cells):
+    # Where a longer path, an address or a word ends in the root's, that is not the root.
+    here = re.compile(r"(?<![\w./~+%@-])" + re.escape(f"{root}{os.sep}"))
+    for cell in notebook.cells:
         for key in PASSING_CELL_METADATA:
             cell.metadata.pop(key, None)
         if not cell.metadata.get("tags", True):
             del cell.metadata["tags"]
-        if "id" not in cell:
-            cell["id"] = f"cell-{number}"
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell["id"] = "injected-parameters"  # papermill draws one at random
         if cell.cell_type == "code":
@@ -39,14 +43,14 @@ def normalise(notebook: nbformat.NotebookNode, root: Path) -> nbformat.NotebookN
     return notebook
 
 
-def _without(prefix: str, value):
-    """Make absolute paths below ``prefix`` relative, in every string of a nested output."""
+def _without(root: re.Pattern[str], value):
+    """Make absolute paths below the root relative, in every string of a nested output."""
     if isinstance(value, str):
-        return value.replace(prefix, "")
+        return root.sub("", value)
     if isinstance(value, list):
-        return [_without(prefix, item) for item in value]
+        return [_without(root, item) for item in value]
     if isinstance(value, dict):
-        return nbformat.from_dict({key: _without(prefix, item) for key, item in value.items()})
+        return nbformat.from_dict({key: _without(root, item) for key, item in value.items()})
     return value
 
 
@@ -67,16 +71,29 @@ def normalise_file(path: Path, root: Path | None = None) -> bool:
 
     ``root`` is by default the folder above the notebook's: chapters lie in ``ROOT/book``.
     """
-    before = path.read_text(encoding="utf-8")
     try:
-        notebook = nbformat.reads(before, as_version=4)
-    except ValueError as error:
-        raise BookError(f"{path} is not a notebook: {error}") from error
+        before = path.read_text(encoding="utf-8")
+        content = json.loads(before)
+        _give_ids(content["cells"])
+        notebook = nbformat.reads(json.dumps(content), as_version=4)
+    except OSError as error:
+        raise BookError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:  # nbformat's own are ValueErrors
+        raise BookError(f"{path} is not a notebook: {type(error).__name__}: {error}") from error
     normalise(notebook, root or path.resolve().parent.parent)
     after = nbformat.writes(notebook) + "\n"
     if after == before:
         return False
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text(after, encoding="utf-8")
-    draft.replace(path)
+    files.write(path, after)
     return True
+
+
+def _give_ids(cells: list[dict]) -> None:
+    """Give an id to each cell without one, the same each time: nbformat would draw one at random."""
+    taken = {cell.get("id") for cell in cells}
+    for number, cell in enumerate(cells):
+        if "id" not in cell:
+            named = f"{number} {cell.get('source', '')}".encode()
+            fresh = (hashlib.sha256(named + bytes(n)).hexdigest()[:8] for n in itertools.count())
+            cell["id"] = next(name for name in fresh if name not in taken)
+            taken.add(cell["id"])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from scbtheory import files
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Model, Parameters
 
@@ -93,12 +93,8 @@ class History:
         }  # fmt: skip
         arrays = {f"state/{k}": _host(v) for k, v in self.state.items() if hasattr(v, "shape")}
         rows = np.array(self.rows, dtype=float).reshape(-1, len(COLUMNS))
-        temporary = path.with_name(f".{path.name}.partial")
-        with open(temporary, "wb") as file:
-            np.savez(file, meta=json.dumps(meta), rows=rows, A=_host(self.theta.A), V=_host(self.theta.V), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        content = {"meta": json.dumps(meta, allow_nan=False), "rows": rows, **arrays}
+        files.write_with(path, lambda file: np.savez(file, A=_host(self.theta.A), V=_host(self.theta.V), **content))
 
     @classmethod
     def load(cls, path) -> History:

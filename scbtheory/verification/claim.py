@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 __all__ = [
     "KINDS",
     "NATURES",
@@ -240,6 +242,7 @@ def verify(claim: Claim) -> ClaimReport:
 def run(route: Route, statement: Statement) -> Finding:
     """Ask a route; one that breaks neither holds a statement nor rejects a control."""
     try:
-        return Finding(route, route.measure(statement))
+        with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):  # whatever the caller's
+            return Finding(route, route.measure(statement))
     except Exception as error:  # whatever broke, the report must say so rather than stop the others
         return Finding(route, {}, f"{type(error).__name__}: {error}")

@@ -4,12 +4,13 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scbtheory import claims
 from scbtheory.errors import InvalidArgument
 from scbtheory.verification import ledger, report, terminal
-from scbtheory.verification.claim import KINDS, Claim, Control, Finding, Route, verify
+from scbtheory.verification.claim import KINDS, Claim, Control, Finding, Route, run, verify
 from scbtheory.verification.instances import World, exact, gap, z_score
 
 
@@ -237,3 +238,12 @@ def test_z_scores_accept_the_mean_and_refuse_a_shifted_one():
     assert z_score(samples, [0, 0.2]) > 10
     assert z_score(np.ones((10, 1)), [1]) == 0
     assert z_score(np.ones((10, 1)), [1.1]) == math.inf
+
+
+def test_a_route_does_not_see_the_callers_error_state():
+    def underflows(statement):
+        return {"difference": float(np.exp(np.array(-1000.0)))}
+
+    route = Route("numeric", "", underflows, 0.0)
+    with np.errstate(all="raise"):
+        assert run(route, lambda s: ()).holds
