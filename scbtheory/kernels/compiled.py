@@ -6,10 +6,13 @@ All compiled code is in this file: Numba compiles a function again when its file
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import warnings
 
 import numba
 import numpy as np
+from numba.core.caching import FunctionCache
 
 from scbtheory.errors import InvalidArgument
 from scbtheory.kernels.stream import GOLDEN, MIX_1, MIX_2, Stream
@@ -23,12 +26,40 @@ BLOCK = 2048  # positions whose gradient is summed at a time
 ONE, TWO, THREE = np.uintp(1), np.uintp(2), np.uintp(3)  # unsigned: an index that could be negative costs a test
 
 
+class Cache(FunctionCache):
+    """Machine code on disk that is worth no failure: where it is damaged or cannot be written, compile afresh."""
+
+    complained = False
+
+    def load_overload(self, sig, target_context):
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # whatever unpickling a damaged file raises
+            self.complain(error)
+            with contextlib.suppress(OSError):
+                self.flush()  # or it would be read again next time
+            return None
+
+    def save_overload(self, sig, data):
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:
+            self.complain(error)
+
+    @staticmethod
+    def complain(error):
+        if not Cache.complained:
+            Cache.complained = True
+            problem = f"{type(error).__name__}: {error}"
+            warnings.warn(f"Numba's cache cannot be used ({problem}); loops are compiled afresh", stacklevel=3)
+
+
 def loop(function):
     """Compile on first use; keep the machine code for the next process where some folder is writable."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # Numba found nowhere to write
-        return numba.njit(nogil=True)(function)
+    compiled = numba.njit(nogil=True)(function)
+    with contextlib.suppress(RuntimeError):  # Numba found nowhere to write
+        compiled._cache = Cache(function)
+    return compiled
 
 
 def draw(backend, stream: Stream, shape, cdf, dtype, first=0):

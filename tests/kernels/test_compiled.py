@@ -1,5 +1,10 @@
 """The compiled loops against the readable ones: tokens bit for bit, sums to rounding, threads without effect."""
 
+import functools
+import os
+import resource
+import subprocess
+import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -224,3 +229,36 @@ def test_a_token_beyond_the_vocabulary_is_an_error(name, array):
 def test_a_namespace_without_loops_of_its_own_uses_the_reference(strict):
     assert strict.kernels is reference
     assert from_namespace("numpy", np).kernels is loops_for("numpy")
+
+
+def fresh_process(cache, **limits):
+    """Draw a few tokens in a process of its own, whose cache is the folder."""
+    code = "import scbtheory as scb; print(scb.SCB.random(3, 50, 2, seed=0).sample(3, seed=0).tokens.sum())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"NUMBA_CACHE_DIR": str(cache)}, capture_output=True, text=True,
+        **limits,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+@pytest.mark.parametrize("kept", [0, 100])
+def test_a_damaged_cache_is_compiled_afresh_with_one_warning(tmp_path, ending, kept):
+    expected, quiet = fresh_process(tmp_path)
+    assert quiet == ""
+    damaged = list(tmp_path.rglob(f"*.{ending}"))
+    assert damaged
+    for file in damaged:
+        os.truncate(file, kept)
+    found, complaint = fresh_process(tmp_path)
+    assert found == expected
+    assert complaint.count("cache cannot be used") == 1
+    assert fresh_process(tmp_path) == (expected, ""), "the damage was mended"
+
+
+def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path):
+    limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (4096, 4096))
+    found, complaint = fresh_process(tmp_path, preexec_fn=limit)
+    assert found.strip().isdigit()
+    assert complaint.count("cache cannot be used") == 1
