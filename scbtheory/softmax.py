@@ -106,7 +106,14 @@ def matrix_flow(
     r"""Integrate :math:`\dot w = -\eta_A\,\mathrm{scale}\, J G_a`, :math:`\dot V = -\eta_V G_V`: all T N + N² numbers.
 
     Nothing of X2 is used. Returns the parameters at the times t, in any order.
+
+    Raises
+    ------
+    InvalidArgument : theta is not of softmax attention, or a step size is not above 0.
     """
+    if not isinstance(theta, SoftmaxParameters):
+        raise InvalidArgument(f"theta is {type(theta).__name__}; expected SoftmaxParameters, whose W are logits")
+    eta_V, eta_A = positive("eta_V", eta_V), positive("eta_A", eta_A)
     backend, (T, N), scale = task.backend, (task.context_length, task.vocab_size), _checked(scale)
 
     def unpack(y):

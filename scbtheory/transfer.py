@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq, linprog
 
-from scbtheory.checks import positive, real
+from scbtheory.checks import below, positive, real
 from scbtheory.dynamics import System, matrix_flow, reduce
 from scbtheory.errors import InvalidArgument, NotADistribution, ShapeMismatch
 from scbtheory.flows import integrate, until
@@ -103,6 +103,7 @@ def pretrained(task: SCB, K_cross: float, *, spread: float = 0.9, seed: int = 0)
     """
     if not 0 <= spread <= 1:
         raise InvalidArgument(f"spread is {spread!r}; expected a number from 0 to 1")
+    seed = below("seed", seed, 2**64)  # without one, the matrix could not be made again
     N, mu, K_P = task.vocab_size, task._host_mu, task.K_P
     low, high = correlation_range(task)
     if not low * (1 + 1e-9) <= K_cross <= high * (1 + 1e-9):
@@ -259,6 +260,7 @@ def shifted(task: SCB, P_hat, amount: float, *, seed: int = 0):
     """
     if not 0 <= amount < 1:
         raise InvalidArgument(f"amount is {amount!r}; expected a number from 0 to below 1")
+    seed = below("seed", seed, 2**64)
     nu = np.random.Generator(np.random.Philox(seed)).dirichlet(np.ones(task.vocab_size))
     return (1 - amount) * P_hat + amount * task.backend.asarray(np.outer(nu, np.ones(task.vocab_size)))
 

@@ -204,3 +204,13 @@ def test_times_and_lengths_of_no_flow_are_errors(wrong):
 def test_weights_too_small_for_a_float_are_zero_whatever_the_callers_error_state():
     with np.errstate(all="raise"):
         assert softmax.softmax(np, np.array([[0.0], [-1000.0]])).ravel().tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("eta", [float("nan"), 0.0, -1.0])
+def test_the_matrix_flow_refuses_step_sizes_that_end_nowhere(eta):
+    task = scb.SCB.random(3, 20, 2, seed=0)
+    for name in ("eta_A", "eta_V"):
+        with pytest.raises(InvalidArgument, match=f"{name} is"):
+            softmax.matrix_flow(task, softmax.SoftmaxParameters.initial(task), [1.0], **{name: eta})
+    with pytest.raises(InvalidArgument, match="theta is Parameters; expected SoftmaxParameters"):
+        softmax.matrix_flow(task, scb.Parameters.initial(task), [1.0])

@@ -151,3 +151,11 @@ def test_transfer_on_every_backend(backend, agree):
     expected = transfer.start(host, transfer.pretrained(host, 0.5 * host.K_P, seed=1), 0.8)
     agree(backend, transfer.start(task, hat, 0.8).V, expected.V)
     assert transfer.correlations(task, hat).K_cross == pytest.approx(0.5 * host.K_P, rel=1e-5)
+
+
+@pytest.mark.parametrize("seed", [None, -1, 0.5, True])
+def test_what_is_drawn_can_be_drawn_again(seed):
+    task = scb.SCB.random(3, 20, 2, seed=0)
+    for call, arguments in ((transfer.pretrained, [0.01]), (transfer.shifted, [task.P, 0.1])):
+        with pytest.raises(InvalidArgument, match="seed is"):
+            call(task, *arguments, seed=seed)
