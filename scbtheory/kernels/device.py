@@ -28,6 +28,7 @@ from scbtheory.kernels.stream import GOLDEN, MIX_1, MIX_2
 
 SOURCES = Path(__file__).parent / "sources"
 THREADS = 256
+MANY = 1024  # threads of a block of ``prepare``, whose work is a chain of lookups
 DENSE = 256  # tokens up to which ``residuals`` multiplies with V itself
 LANES = 64  # bins up to which each lane has its own
 WIDE_BINS = 8192  # tokens whose bins, two halves of 32 bits, lie in a block's fast memory; beyond, in the device's
@@ -63,7 +64,8 @@ class Record:
     def __init__(self, text, struct):
         self.place = {name: i for i, name in enumerate(fields(text, struct))}
         self.words = np.zeros(len(self.place), dtype=np.uint64)
-        self.argument = self.words.view([("words", np.uint64, len(self.place))])  # CuPy passes it by value
+        self.parameters = np.array([self.words.ctypes.data], dtype=np.uint64)  # what the driver asks for
+        self.pointer = self.parameters.ctypes.data
 
     def set(self, **values):
         for name, value in values.items():
@@ -103,6 +105,7 @@ class Geometry:
     slices : of a column, for the sum of its sizes.
     span, warps : positions and packs of one block of ``forward``; no warps: one pack.
     tiles, splits : blocks of ``backward`` along a column, and for its packs.
+    pieces : of a column, for the last pass over the splits and the mean.
     parts : of V's gradient.
     columns, each : columns and entries of a thread of ``residuals`` and ``values``; 0 columns: neither runs.
     """
@@ -117,6 +120,7 @@ class Geometry:
     warps: int
     tiles: int
     splits: int
+    pieces: int
     parts: int
     columns: int
     each: int
@@ -134,16 +138,17 @@ def geometry(N, T, B, packed, memory, itemsize, keep="fits") -> Geometry:
     rows = max(1, min(packs, memory * 7 // 8 // (each_pack + 4 * words)))
     warps = 0 if m * N > LANES else 8 if m * N <= LANES // 2 else 4
     groups = -(-rows // warps) if warps else rows
-    shortest, longest = (512, 4096) if warps else (4096, 65536)
+    shortest, longest = (512, 16384) if warps else (4096, 65536)
     span = min(max(512 * -(-T * groups // (512 * BLOCKS)), shortest), longest)
     tiles = -(-T // TILE)
     splits = max(1, min(-(-BLOCKS // (N * tiles)), rows // (4 * N), memory // 16 // (N * T * itemsize)))
     columns = next((c for c in (1, 2, 4, 8, 16) if 16 * c >= N), 0) if N <= DENSE else 0
     each = 1 if N <= 16 else 2 if N <= 32 else 4
-    across = -((-N // (16 * each)) ** 2)
-    parts = max(1, min(BLOCKS // across, -(-rows * m // 64), memory // 16 // (8 * N * N))) if columns else 0
+    across = (-(-N // (16 * each))) ** 2
+    parts = max(1, min(256 // across, -(-rows * m // 64), memory // 16 // (8 * N * N))) if columns else 0
     slices = min(64, -(-T // 8192))
-    return Geometry(m, codes, packs, rows, words, slices, span, warps, tiles, splits, parts, columns, each)
+    pieces = min(tiles, max(1, BLOCKS // N))
+    return Geometry(m, codes, packs, rows, words, slices, span, warps, tiles, splits, pieces, parts, columns, each)
 
 
 class Plan:
@@ -184,12 +189,15 @@ class Plan:
             triggers=triggers.origin, positions=positions.origin, outputs=outputs.origin, first=first,
             projected=int(projected), A=A, V=V, into_A=into_A, into_V=into_V,
         )  # fmt: skip
+        pieces = cut.pieces
         if cut.splits == 1:
             record.set(columns=into_A)
+            pieces *= projected  # else ``backward`` has written all there is
+        record.set(pieces=pieces)
         for begin in range(0, cut.packs, cut.rows):
             record.set(begin=begin, rows=cut.rows, accumulate=int(begin > 0))
             if begin == 0:
-                self._launch("prepare", N * (1 + cut.slices), 8 * THREADS + 64)
+                self._launch("prepare", N * (1 + cut.slices), 8 * MANY + 64, threads=MANY)
             else:
                 scratch["z"][...] = 0
             self._histograms(cut, -(-T // cut.span))
@@ -200,7 +208,8 @@ class Plan:
                 into_V += self._products(scratch, V, size, projected)
             self._launch("backward", cut.tiles * N * cut.splits, 8 * THREADS + 4 * GUIDE + TABLE_BYTES)
         extra = -(-N * N // THREADS) if cut.columns else 0
-        self._launch("finish", N * min(cut.tiles, 128) + extra, 8 * THREADS)
+        if pieces or extra:
+            self._launch("finish", N * pieces + extra, 8 * THREADS)
         return into_A.T, into_V
 
     def _histograms(self, cut, spans):
@@ -257,7 +266,7 @@ class Plan:
 
     def _launch(self, name, blocks, shared, number=None, threads=THREADS):
         types = self.real if number is None else f"{self.real}, {number}"
-        kernel(f"{name}<{types}>", shared)((blocks,), (threads,), (self.record.argument,), shared_mem=shared)
+        kernel(f"{name}<{types}>", shared)(blocks, threads, self.record, shared)
 
 
 def _tile_bytes(columns):
@@ -314,11 +323,22 @@ def kernel(expression, shared):
 
 
 def function(compiled, expression, shared):
-    """Return a kernel of a compiled module."""
+    """Return a kernel of a compiled module, to be launched with a :class:`Record` by the driver itself.
+
+    CuPy's own handling of arguments takes several times as long. The driver needs a context, which every plan's
+    first array has made.
+    """
+    from cupy.cuda import driver, get_current_stream
+
     found = compiled.get_function(expression)
     if shared > max(48 * 1024, found.max_dynamic_shared_size_bytes):  # beyond, a kernel has to ask, once for the most
         found.max_dynamic_shared_size_bytes = shared
-    return found
+
+    def launch(blocks, threads, record, shared):
+        stream = get_current_stream().ptr
+        driver.launchKernel(found.kernel.ptr, blocks, 1, 1, threads, 1, 1, shared, stream, record.pointer, 0)
+
+    return launch
 
 
 @functools.lru_cache(maxsize=8)

@@ -50,7 +50,7 @@ def descend(task, purposes, place, size, steps, positions, on, iterate, speeds, 
     )  # fmt: skip
     shared = 8 * (device.THREADS + (doubles if near else 0))
     launch = kernel("refit", f"descend<{plan.real}>", shared)
-    launch((1,), (device.THREADS,), (record.argument,), shared_mem=shared)
+    launch(1, device.THREADS, record, shared)
     done, last = task.backend.to_numpy(result)
     return int(done), float(last)
 
@@ -75,7 +75,7 @@ def moment_sums(stream, cdf, first, trigger, output, T, mu):
     record.law(stream, guide, bounds)
     record.set(**held, first=first, T=T, N=N, tiles=tiles, near=int(near))
     shared = bytes_ if near else 0
-    kernel("moments", "moments", shared)((blocks,), (POSITIONS,), (record.argument,), shared_mem=shared)
+    kernel("moments", "moments", shared)(blocks, POSITIONS, record, shared)
     return tuple(x.get() if hasattr(x, "get") else x for x in (held["joint"], held["alone"]))
 
 

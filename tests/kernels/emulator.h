@@ -16,6 +16,7 @@ alignas(16) double pool[1 << 15];
 
 #define __device__
 #define __global__
+#define __launch_bounds__(threads)
 #define __shared__
 #define __syncthreads() emulator::wait(2)
 #define __syncwarp() emulator::wait(1)

@@ -35,13 +35,13 @@ class Emulator:
         function = getattr(self.library, f"run_{symbol(expression)}")
         function.argtypes = [ctypes.c_uint, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p, ctypes.c_long]
 
-        def launch(grid, block, arguments, shared_mem=0):
-            (record,) = arguments
+        def launch(blocks, threads, record, shared_mem):
             assert shared_mem == shared <= POOL
-            assert 0 < grid[0] < 2**31
-            assert block[0] % 32 == 0
-            self.launches.append((expression, grid[0], block[0], shared))
-            function(grid[0], block[0], self.order, record.ctypes.data_as(ctypes.c_void_p), record.nbytes)
+            assert 0 < blocks < 2**31
+            assert threads % 32 == 0
+            self.launches.append((expression, blocks, threads, shared))
+            where = ctypes.cast(record.pointer, ctypes.POINTER(ctypes.c_void_p))[0]  # as the driver finds it
+            function(blocks, threads, self.order, where, record.words.nbytes)
 
         return launch
 

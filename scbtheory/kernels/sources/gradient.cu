@@ -161,27 +161,32 @@ __global__ void backward(Step<Real> s) {
     if (threadIdx.x == 0) *sum = s.accumulate ? *sum + total : total;
 }
 
-/* 6. A's gradient from its splits, less the column's mean if projected; V's from its parts. */
+/* 6. A's gradient from its splits, less the column's mean if projected, where there is either; V's from its parts. */
 template <typename Real>
 __global__ void finish(Step<Real> s) {
     POOL;
-    integer lane = threadIdx.x, pieces = s.tiles < 128 ? s.tiles : 128, N = s.N;
-    if (blockIdx.x >= N * pieces) {
-        integer i = (blockIdx.x - N * pieces) * 256 + lane;
+    integer lane = threadIdx.x, N = s.N;
+    if (blockIdx.x >= N * s.pieces) {
+        integer i = (blockIdx.x - N * s.pieces) * 256 + lane;
         if (i >= N * N) return;
         double sum = 0;
-        for (integer part = 0; part < s.parts; ++part) sum += s.values[part * N * N + i];
+        _Pragma("unroll 8") for (integer part = 0; part < s.parts; ++part) sum += s.values[part * N * N + i];
         s.into_V[i] = s.projected ? sum / s.mu[i % N] : sum;
         return;
     }
-    integer k = blockIdx.x / pieces, piece = blockIdx.x % pieces;
+    integer k = blockIdx.x / s.pieces, piece = blockIdx.x % s.pieces;
     double mean = 0;
     for (integer i = lane; s.projected && i < s.splits * s.tiles; i += 256)
         mean += s.sums[(i / s.tiles * N + k) * s.tiles + i % s.tiles];
     mean = total_of(mean, pool) / s.T;
-    for (integer t = s.T * piece / pieces + lane; t < s.T * (piece + 1) / pieces; t += 256) {
-        double sum = 0;
-        for (integer split = 0; split < s.splits; ++split) sum += s.columns[(split * N + k) * s.T + t];
-        s.into_A[k * s.T + t] = sum - mean;
+    const Real* from = s.columns + k * s.T;
+    integer stop = s.T * (piece + 1) / s.pieces;
+    for (integer t = s.T * piece / s.pieces + lane; t < stop; t += 1024) {  /* four loads in flight, then four stores */
+        double sums[4] = {};
+        for (integer split = 0; split < s.splits; ++split)
+            UNROLL for (int i = 0; i < 4; ++i)
+                if (t + 256 * i < stop) sums[i] += from[split * N * s.T + t + 256 * i];
+        UNROLL for (int i = 0; i < 4; ++i)
+            if (t + 256 * i < stop) s.into_A[k * s.T + t + 256 * i] = sums[i] - mean;
     }
 }

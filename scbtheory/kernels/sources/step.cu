@@ -14,7 +14,7 @@ struct Step {
     const integer* support;                                   /* (N, sparsity) */
     const Real *mu, *A, *V;                                   /* A (N, T): its columns are rows here */
     integer begin, rows;                                      /* the packs of this part of the batch */
-    integer slices, span, splits, tiles, parts, accumulate;
+    integer slices, span, splits, tiles, pieces, parts, accumulate;
     integer *order, *members, *packs;                         /* (B), (N + 1), (N + 1) */
     double* norms;                                            /* (N, slices) */
     integer* z;                                               /* (rows m, N): integers, then float64 */
@@ -32,7 +32,7 @@ struct Step {
 /* 1. Blocks 0 to N - 1: the samples of a trigger in order, and where they and their packs begin.
    The others: sums of |A| over slices of a column, and z = 0. */
 template <typename Real>
-__global__ void prepare(Step<Real> s) {
+__global__ void __launch_bounds__(1024) prepare(Step<Real> s) {
     POOL;
     integer* space = (integer*) pool;
     unsigned lane = threadIdx.x, lanes = blockDim.x;
@@ -52,9 +52,11 @@ __global__ void prepare(Step<Real> s) {
     __syncthreads();
     integer share = (s.B + lanes - 1) / lanes, start = lane * share, stop = start + share < s.B ? start + share : s.B;
     integer own = 0, below = 0;
+    word mine = 0;  /* which of the first 64 samples of this thread's share */
     for (integer b = start; b < stop; ++b) {
         integer trigger = invert(s.trigger_cdf, s.N, uniform(s.triggers, s.first + b));
         own += trigger == k;
+        mine |= (word) (trigger == k && b - start < 64) << (b - start & 63);
         below += trigger < k;
         if (s.m > 1) atomicAdd(counts + trigger, 1u);
     }
@@ -71,8 +73,11 @@ __global__ void prepare(Step<Real> s) {
         s.members[s.N] = s.B;
         s.packs[s.N] = packs + (space[lanes - 1] + s.m - 1) / s.m;
     }
-    for (integer b = start; own > 0 && b < stop; ++b)
-        if (invert(s.trigger_cdf, s.N, uniform(s.triggers, s.first + b)) == k) s.order[place++] = b;
+    for (integer b = start; own > 0 && b < stop; ++b) {
+        bool here = b - start < 64 ? mine >> (b - start) & 1
+                                   : invert(s.trigger_cdf, s.N, uniform(s.triggers, s.first + b)) == k;
+        if (here) s.order[place++] = b;
+    }
 }
 
 /* The trigger of a pack. */
