@@ -26,7 +26,7 @@ import scbtheory as scb
 from benchmarks import predict
 from scbtheory import streaming
 from scbtheory.kernels import device
-from scbtheory.kernels.stream import mix
+from scbtheory.kernels.stream import Stream, mix
 
 RESULTS = Path(__file__).with_name("results_gpu.json")
 SIZES = predict.SIZES
@@ -43,19 +43,26 @@ def ours(size, dtype="float64"):
     return task, lambda i: streaming.gradient(task, theta, B, seed=0, step=i, packed=True)
 
 
-def limit(size):
-    """Return ``step(i)`` that draws the bits of as many tokens, and nothing else."""
+def limits(size):
+    """Return two steps: one draws the bits of as many tokens, one the codes that a step of ours draws; neither more."""
     import cupy
 
-    source = device.source() + Path(__file__).with_name("limit.cu").read_text()
-    kernel = cupy.RawModule(code=source, options=("-std=c++17",)).get_function("limit")
-    blocks, words = 132 * 8, size[1] * size[2] // 4
+    text = device.source() + Path(__file__).with_name("limit.cu").read_text()
+    module = cupy.RawModule(code=text, options=("-std=c++17",), name_expressions=("limit", "draw"))
+    N, T, B = size
+    blocks, words = 132 * 8, T * B // 4
     result = cupy.empty(blocks * device.THREADS, dtype=cupy.uint32)
-
-    def step(i):
-        kernel((blocks,), (device.THREADS,), (np.uint64(mix(i)), np.uint64(words), result))
-
-    return step
+    task = scb.SCB.random(N, T, 2, seed=0, backend="cupy")
+    plan, record = device.plan(task, packed=True), device.Record(text, "Draw")
+    bits, draw = module.get_function("limit"), device.function(module, "draw", 4 * device.GUIDE)
+    tokens = Stream.of(0, 0, streaming.CODES)
+    record.law(tokens, plan.guide, plan.boundaries)
+    packs = device.geometry(N, T, B, True, streaming.MEMORY, 8).packs
+    record.set(words=packs * T // 4, result=result)
+    return {
+        "bits": lambda i: bits((blocks,), (device.THREADS,), (np.uint64(mix(i)), np.uint64(words), result)),
+        "codes": lambda i: draw(blocks, device.THREADS, record, 4 * device.GUIDE),
+    }
 
 
 def timed(step, seconds, wait):
@@ -82,10 +89,10 @@ def events(record):
     def kernel(expression, shared):
         launch = find(expression, shared)
 
-        def timed_launch(*arguments, **options):
+        def timed_launch(*arguments):
             pair = cupy.cuda.Event(), cupy.cuda.Event()
             pair[0].record()
-            launch(*arguments, **options)
+            launch(*arguments)
             pair[1].record()
             record.append((expression.partition("<")[0], pair))
 
@@ -123,7 +130,7 @@ def here(size, seconds):
     wait = cupy.cuda.get_current_stream().synchronize
     found = {"size": list(size), "predicted": {k: 1e3 * v for k, v in predict.step(*size).items()}}
     try:
-        found["limit"] = timed(limit(size), seconds / 4, wait)["ms"]
+        found |= {f"limit_{name}": timed(step, seconds / 4, wait)["ms"] for name, step in limits(size).items()}
         for way in WAYS:
             device.KEEP = way
             pool = cupy.get_default_memory_pool()
@@ -241,10 +248,11 @@ def table(results) -> str:
     """Return a Markdown table of ms: a step in each way, the limit, the prediction, the peers; then what each takes."""
     peers = {(r["peer"], tuple(r["size"])): r["ms"] for r in results["steps"]}
     names = [name for name in PEERS if any(name == known for known, _ in peers)]
-    lines = ["| N, T, B | " + " | ".join([*WAYS, "limit", "predicted", *names]) + " |"]
-    lines += ["|---" * (4 + len(WAYS) - 1 + len(names)) + "|"]
+    heads = ["N, T, B", *WAYS, "bits alone", "codes alone", "predicted", *names]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for r in results["gpu"]:
-        cells = [r.get(way, {}).get("ms") for way in WAYS] + [r.get("limit"), predict.total(r["predicted"])]
+        cells = [r.get(way, {}).get("ms") for way in WAYS] + [r.get("limit_bits"), r.get("limit_codes")]
+        cells += [predict.total({k: 1e-3 * v for k, v in r["predicted"].items()}) * 1e3]
         cells += [peers.get((name, tuple(r["size"]))) for name in names]
         shown = ["–" if x is None else f"{x:.3f}" for x in cells]
         lines.append(f"| {', '.join(map(str, r['size']))} | " + " | ".join(shown) + " |")

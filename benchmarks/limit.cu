@@ -8,3 +8,20 @@ extern "C" __global__ void limit(word origin, word words, unsigned* result) {
     }
     result[lane] = joined;
 }
+
+/* The same with tokens: what any step must do that draws them, the codes that do not decide included. */
+struct Draw { Law law; integer words; unsigned* result; };
+
+__global__ void draw(Draw s) {
+    POOL;
+    unsigned* guide = (unsigned*) pool;
+    for (unsigned i = threadIdx.x; i < 4096; i += blockDim.x) guide[i] = s.law.guide[i];
+    __syncthreads();
+    word lanes = (word) gridDim.x * blockDim.x, lane = (word) blockIdx.x * blockDim.x + threadIdx.x;
+    unsigned joined = 0;
+    for (word i = lane; i < (word) s.words; i += lanes) {
+        word codes = four_codes(s.law.origin + i * GOLDEN, 0);
+        UNROLL for (int j = 0; j < 4; ++j) joined ^= token_of(s.law, guide, codes >> 16 * j & 0xFFFF, 4 * i + j);
+    }
+    s.result[lane] = joined;
+}

@@ -54,6 +54,11 @@ class Backend:
         """Whether its name alone gives it again, as :func:`get_backend` does."""
         return self.name in NAMES
 
+    @property
+    def on_host(self) -> bool:
+        """Whether its arrays are NumPy's."""
+        return self.xp.__name__.endswith("numpy")
+
     def free_memory(self) -> int | None:
         """Bytes free on the device; ``None`` where the system does not tell."""
         return self.xp.cuda.runtime.memGetInfo()[0] if self.name == "cupy" else memory.available()

@@ -49,7 +49,7 @@ def test_what_is_no_time_is_refused(flow, t):
 def test_a_flow_that_cannot_be_integrated_says_so():
     with pytest.raises(InvalidArgument, match=r"blow-up from .* could not be integrated|beyond"):
         flows.integrate(lambda y: y**2, [1.0], [2.0], what="blow-up", rtol=1e-8)
-    with pytest.raises(InvalidArgument, match="no finite velocity"):
+    with pytest.raises(InvalidArgument, match="eta_A is nan; expected a finite number"):
         softmax.matrix_flow(TASK, softmax.SoftmaxParameters.initial(TASK), [1.0], eta_A=np.nan)
     with pytest.raises(InvalidArgument, match="starts at"):
         flows.integrate(lambda y: y, [np.nan], [1.0], what="it")

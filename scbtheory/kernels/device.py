@@ -11,7 +11,8 @@ and on every card.
 5. ``backward``: A's. 6. ``finish``: sums over parts, columns centred. Beyond ``DENSE`` tokens the products with V are
 the array library's.
 
-Not yet run on a GPU: tests run the source compiled as C++, and compile it with nvcc where that is installed.
+Run on one H100 and one H200 (November 2026, CuPy 14.2). Without a GPU, tests run the source compiled as C++, and
+compile it with nvcc where that is installed.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ GUIDE = 4096  # entries, 16 codes each
 KEEP = "fits"  # codes, if those of the batch fit the memory; "always": the batch in parts that fit; "never"
 
 
+@functools.cache
 def source(*names):
     """Return the source of some kernels, with the constants before it."""
     numbers = {"WIDE_BINS": WIDE_BINS, "TABLE_BYTES": TABLE_BYTES}
@@ -47,6 +49,7 @@ def source(*names):
     return "\n".join([*lines, *((SOURCES / f"{name}.cu").read_text() for name in ("common", *names))])
 
 
+@functools.lru_cache(maxsize=16)
 def fields(text, struct):
     """Return the names of a struct's fields in order, read off its source; each takes eight bytes."""
     body = re.search(rf"struct {struct} \{{(.*?)\}};", re.sub(r"/\*.*?\*/", "", text, flags=re.S), re.S)[1]
@@ -107,7 +110,8 @@ class Geometry:
     tiles, splits : blocks of ``backward`` along a column, and for its packs.
     pieces : of a column, for the last pass over the splits and the mean.
     parts : of V's gradient.
-    columns, each : columns and entries of a thread of ``residuals`` and ``values``; 0 columns: neither runs.
+    columns, across : columns of a thread of ``residuals``, threads along a row; 0 columns: it and ``values`` do not run.
+    each : entries of a thread of ``values``, along either side.
     """
 
     m: int
@@ -123,6 +127,7 @@ class Geometry:
     pieces: int
     parts: int
     columns: int
+    across: int
     each: int
 
 
@@ -142,13 +147,16 @@ def geometry(N, T, B, packed, memory, itemsize, keep="fits") -> Geometry:
     span = min(max(512 * -(-T * groups // (512 * BLOCKS)), shortest), longest)
     tiles = -(-T // TILE)
     splits = max(1, min(-(-BLOCKS // (N * tiles)), rows // (4 * N), memory // 16 // (N * T * itemsize)))
-    columns = next((c for c in (1, 2, 4, 8, 16) if 16 * c >= N), 0) if N <= DENSE else 0
+    across = 16 if N <= 64 else 32
+    columns = next((c for c in (1, 2, 4, 8) if across * c >= N), 0) if N <= DENSE else 0
     each = 1 if N <= 16 else 2 if N <= 32 else 4
-    across = (-(-N // (16 * each))) ** 2
-    parts = max(1, min(256 // across, -(-rows * m // 64), memory // 16 // (8 * N * N))) if columns else 0
+    squares = (-(-N // (16 * each))) ** 2
+    parts = max(1, min(256 // squares, -(-rows * m // 64), memory // 16 // (8 * N * N))) if columns else 0
     slices = min(64, -(-T // 8192))
     pieces = min(tiles, max(1, BLOCKS // N))
-    return Geometry(m, codes, packs, rows, words, slices, span, warps, tiles, splits, pieces, parts, columns, each)
+    return Geometry(
+        m, codes, packs, rows, words, slices, span, warps, tiles, splits, pieces, parts, columns, across, each,
+    )  # fmt: skip
 
 
 class Plan:
@@ -202,7 +210,8 @@ class Plan:
                 scratch["z"][...] = 0
             self._histograms(cut, -(-T // cut.span))
             if cut.columns:
-                self._launch("residuals", -(-cut.rows // (32 // cut.m)), _tile_bytes(cut.columns), cut.columns)
+                tiles, lanes = -(-cut.rows // (32 // cut.m)), 16 * cut.across
+                self._launch("residuals", tiles, _tile_bytes(cut), cut.columns, cut.across, threads=lanes)
                 self._launch("values", (-(-N // (16 * cut.each))) ** 2 * cut.parts, 4096 * cut.each, cut.each)
             else:
                 into_V += self._products(scratch, V, size, projected)
@@ -264,14 +273,14 @@ class Plan:
         self.kept = (cut, size), scratch
         return scratch
 
-    def _launch(self, name, blocks, shared, number=None, threads=THREADS):
-        types = self.real if number is None else f"{self.real}, {number}"
+    def _launch(self, name, blocks, shared, *numbers, threads=THREADS):
+        types = ", ".join([self.real, *map(str, numbers)])
         kernel(f"{name}<{types}>", shared)(blocks, threads, self.record, shared)
 
 
-def _tile_bytes(columns):
+def _tile_bytes(cut):
     """The fast memory of a block of ``residuals``."""
-    return 8 * (40 * (16 * columns + 1) + 3 * 32)
+    return 8 * (40 * (cut.across * cut.columns + 1) + 3 * 32)
 
 
 def step_gradient(task, theta, size, streams, first, memory, *, projected, packed):
@@ -309,7 +318,8 @@ STEP_KERNELS = tuple(
     for name, number in (
         *((name, "") for name in ("prepare", "forward_wide", "seats", "backward", "finish")),
         *(("forward", f", {m}") for m in (1, 2, 3, 4, 5, 8)),
-        *(("residuals", f", {n}") for n in (1, 2, 4, 8, 16)), *(("values", f", {n}") for n in (1, 2, 4)),
+        *(("residuals", f", {n}, 16") for n in (1, 2, 4)), *(("residuals", f", {n}, 32") for n in (4, 8)),
+        *(("values", f", {n}") for n in (1, 2, 4)),
     )
 )  # fmt: skip
 

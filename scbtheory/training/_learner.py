@@ -7,6 +7,7 @@ estimates them from the tokens of the same samples.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from scbtheory.task import SCB, Batch
 
 MEMORY = 2**26  # bytes of tokens that are held at once
 AHEAD = 2**19  # bytes of tokens that are drawn ahead for small batches
+NEAR = 2**16  # entries of attention up to which a record is made on the host
 NORMAL_MAD = 1.4826  # standard deviation of a normal variable over its median absolute deviation
 
 
@@ -59,6 +61,21 @@ class Learner:
     def linear(self) -> Parameters:
         """The attention and value that the current model computes with."""
         return self._passed()[0]
+
+    @property
+    def near(self) -> tuple[SCB, Parameters]:
+        """The task and ``linear`` for a record: on the host if small, where many little sums outrun their launches."""
+        T, N = self.size
+        if self.task.backend.on_host or T * N > NEAR:
+            return self.task, self.linear
+        host = self._on_host.backend
+        arrays = (host.asarray(self.task.backend.to_numpy(x)) for x in (self.linear.A, self.linear.V))
+        return self._on_host, Parameters(*arrays)
+
+    @cached_property
+    def _on_host(self) -> SCB:
+        single = self.xp.finfo(self.task.backend.dtype).bits == 32
+        return self.task.on("numpy", "float32" if single else "float64")
 
     def _passed(self):
         """The forward pass of the current model, made once for each."""

@@ -165,7 +165,7 @@ def _until_due(stage, learner, at, max_samples) -> int:
 
 def _row(history, learner, stage=0):
     """Record where the learner is: the only place that looks at the truth."""
-    task, theta = learner.task, learner.linear
+    task, theta = learner.near
     away = theta - Parameters.truth(task)
     place = reduce(task, theta)
     distances = task.inner(away.A, away.A), task.inner(away.V, away.V)

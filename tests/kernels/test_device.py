@@ -194,7 +194,7 @@ def test_the_cut_fits_a_card(N, T, B, keep, itemsize):
     assert cut.tiles * N * cut.splits < 2**31
     assert N * (1 + cut.slices) < 2**31
     forward = 16384 + (cut.warps * cut.m * N * 256 if cut.warps else 8 * N if N <= device.WIDE_BINS else 0)
-    assert max(forward, device._tile_bytes(cut.columns)) <= 164 * 1024  # an A100's, less than an H100's
+    assert max(forward, device._tile_bytes(cut)) <= 164 * 1024  # an A100's, less than an H100's
     seats = cut.rows * cut.m
     held = 16 * seats * N + cut.rows * (cut.codes * itemsize + 4 * cut.words) + 8 * cut.parts * N**2
     assert cut.words == 0 or cut.codes <= 256

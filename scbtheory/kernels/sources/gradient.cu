@@ -1,15 +1,15 @@
 /* The step's second half: from histograms to residuals, and the gradients for A and V. */
 
-/* Products of a tile of 32 rows with V or its transpose, for each of 16 x 16 threads: out[a][c] is row
-   y + 16 a with column x + 16 c. V passes through ``stage``, eight lines at a time. */
-template <typename Real, int COLUMNS>
+/* Products of a tile of 32 rows with V or its transpose, for each of 16 x ACROSS threads: out[a][c] is row
+   y + 16 a with column x + ACROSS c. V passes through ``stage``, eight lines at a time. */
+template <typename Real, int COLUMNS, int ACROSS>
 __device__ void multiply(const Step<Real>& s, const double* rows, double* stage, bool transposed, double out[2][COLUMNS]) {
-    const int width = 16 * COLUMNS, pitch = width + 1, x = threadIdx.x % 16, y = threadIdx.x / 16;
+    const int width = ACROSS * COLUMNS, pitch = width + 1, x = threadIdx.x % ACROSS, y = threadIdx.x / ACROSS;
     int N = s.N;
     UNROLL for (int c = 0; c < COLUMNS; ++c) out[0][c] = out[1][c] = 0;
     for (int first = 0; first < N; first += 8) {
         __syncthreads();
-        for (int i = threadIdx.x; i < 8 * width; i += 256) {
+        for (int i = threadIdx.x; i < 8 * width; i += 16 * ACROSS) {
             int j = transposed ? i % 8 : i / width, n = transposed ? i / 8 : i % width;
             bool inside = first + j < N && n < N;
             stage[j * pitch + n] = !inside ? 0 : transposed ? s.V[n * N + first + j] : s.V[(first + j) * N + n];
@@ -18,7 +18,7 @@ __device__ void multiply(const Step<Real>& s, const double* rows, double* stage,
         for (int j = 0; j < 8 && first + j < N; ++j) {
             double one = rows[y * pitch + first + j], two = rows[(y + 16) * pitch + first + j];
             UNROLL for (int c = 0; c < COLUMNS; ++c) {
-                double entry = stage[j * pitch + x + 16 * c];
+                double entry = stage[j * pitch + x + ACROSS * c];
                 out[0][c] = fma(one, entry, out[0][c]);
                 out[1][c] = fma(two, entry, out[1][c]);
             }
@@ -28,10 +28,10 @@ __device__ void multiply(const Step<Real>& s, const double* rows, double* stage,
 }
 
 /* 3. A tile of up to 32 seats: outputs, residuals V z - x_o, and what each code adds to the gradient for A. */
-template <typename Real, int COLUMNS>
+template <typename Real, int COLUMNS, int ACROSS>
 __global__ void residuals(Step<Real> s) {
     POOL;
-    const int pitch = 16 * COLUMNS + 1, x = threadIdx.x % 16, y = threadIdx.x / 16;
+    const int pitch = ACROSS * COLUMNS + 1, lanes = 16 * ACROSS, x = threadIdx.x % ACROSS, y = threadIdx.x / ACROSS;
     double *rows = pool, *stage = rows + 32 * pitch, *unit = stage + 8 * pitch, *factor = unit + 32;
     integer* output = (integer*) (factor + 32);
     int m = s.m, N = s.N, packs = 32 / m, tile = packs * m;
@@ -46,7 +46,7 @@ __global__ void residuals(Step<Real> s) {
         }
     }
     __syncthreads();
-    for (int i = lane; i < 32 * N; i += 256) {
+    for (int i = lane; i < 32 * N; i += lanes) {
         int row = i / N, n = i % N;
         bool here = row < tile && first + row < s.rows * m && output[row] >= 0;
         integer at = (first + row) * N + n;
@@ -55,20 +55,20 @@ __global__ void residuals(Step<Real> s) {
         if (row < tile && first + row < s.rows * m) ((double*) s.z)[at] = here ? z - (s.projected ? (double) s.mu[n] : 0) : 0;
     }
     double out[2][COLUMNS];
-    multiply<Real, COLUMNS>(s, rows, stage, true, out);
+    multiply<Real, COLUMNS, ACROSS>(s, rows, stage, true, out);
     UNROLL for (int a = 0; a < 2; ++a)
         UNROLL for (int c = 0; c < COLUMNS; ++c) {
-            int row = y + 16 * a, n = x + 16 * c;
+            int row = y + 16 * a, n = x + ACROSS * c;
             double r = row >= tile || output[row] < 0 ? 0 : (out[a][c] - (n == output[row])) / s.B;
             if (n >= N) continue;
             rows[row * pitch + n] = r;
             if (row < tile && first + row < s.rows * m) s.residual[(first + row) * N + n] = r;
         }
-    multiply<Real, COLUMNS>(s, rows, stage, false, out);
+    multiply<Real, COLUMNS, ACROSS>(s, rows, stage, false, out);
     UNROLL for (int a = 0; a < 2; ++a)
-        UNROLL for (int c = 0; c < COLUMNS; ++c) rows[(y + 16 * a) * pitch + x + 16 * c] = out[a][c] * factor[y + 16 * a];
+        UNROLL for (int c = 0; c < COLUMNS; ++c) rows[(y + 16 * a) * pitch + x + ACROSS * c] = out[a][c] * factor[y + 16 * a];
     __syncthreads();
-    for (integer i = lane; i < packs * s.codes; i += 256) {
+    for (integer i = lane; i < packs * s.codes; i += lanes) {
         int pack = i / s.codes, code = i % s.codes;
         double sum = 0;
         for (int j = 0; j < m; ++j, code /= N) sum += rows[(pack * m + j) * pitch + code % N];
