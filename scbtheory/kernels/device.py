@@ -110,7 +110,7 @@ class Geometry:
     tiles, splits : blocks of ``backward`` along a column, and for its packs.
     pieces : of a column, for the last pass over the splits and the mean.
     parts : of V's gradient.
-    columns, across : columns of a thread of ``residuals``, threads along a row; 0 columns: it and ``values`` do not run.
+    columns, across : of a thread of ``residuals``, threads along a row; without columns neither it nor ``values`` runs.
     each : entries of a thread of ``values``, along either side.
     """
 

@@ -52,12 +52,12 @@ def test_bins_in_the_devices_memory(cupy, monkeypatch):
     """The way of more than 8192 tokens, for fewer."""
     here, there, theta, theta_there = pair(130, 700)
     monkeypatch.setattr(device, "WIDE_BINS", 100)
-    for cache in (device.kernel, device.module):
+    for cache in (device.source, device.kernel, device.module):
         cache.cache_clear()
     try:
         computed = streaming.gradient(there, theta_there, 64, seed=3)
     finally:
-        for cache in (device.kernel, device.module):
+        for cache in (device.source, device.kernel, device.module):
             cache.cache_clear()
     expected = streaming.gradient(here, theta, 64, seed=3)
     np.testing.assert_allclose(cupy.asnumpy(computed.A), expected.A, rtol=0, atol=1e-13 * np.abs(expected.A).max())
