@@ -141,3 +141,21 @@ def test_the_performance_page_shows_every_stored_peer_beside_this_package():
     left, right = results.picture().figure.axes
     assert len(left.containers) == len(stored)
     assert len(right.lines) == 3
+
+
+def test_the_performance_page_shows_each_gpu_step_with_its_kernels_limit_and_peers():
+    results = plots.DeviceResults(Path(__file__).parents[1] / "benchmarks" / "results_gpu.json")
+    size = results.sizes[0]
+    ours, theirs = (results.steps[peer, size]["ms"] for peer in ("scbtheory", "torch_gather"))
+    assert results.ratio("torch_gather", size) == pytest.approx(theirs / ours)
+    assert results.over_limit(size) == pytest.approx(ours / results.runs[size]["limit_codes"])
+    html = results._repr_html_()
+    assert html.count("<tr>") == 1 + len(results.sizes)
+    assert f"{theirs / ours:.3g} ×" in html
+    axis = results.picture().figure.axes[0]
+    assert len(axis.containers) == 1 + len(results.KERNELS)
+    tops = [sum(bars[place].get_height() for bars in axis.containers) for place in range(len(results.sizes))]
+    whole = [results.steps["scbtheory", size]["ms"] for size in results.sizes]
+    spent = [results.steps["scbtheory", size]["breakdown"] for size in results.sizes]
+    kernels = [sum(steps.values()) - steps["launches"] for steps in spent]
+    np.testing.assert_allclose(tops, np.maximum(whole, kernels))

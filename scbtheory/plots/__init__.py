@@ -23,11 +23,12 @@ from scbtheory.plots.limits import (
 )
 from scbtheory.plots.noise import noise_scale, sign_collapse, support_batches, thresholded_column
 from scbtheory.plots.opening import model, story
-from scbtheory.plots.performance import Results
+from scbtheory.plots.performance import DeviceResults, Results
 from scbtheory.plots.stages import creep, half_time_errors, linearisation, phase_portrait, rise, rounding
 from scbtheory.plots.style import Picture
 
 __all__ = [
+    "DeviceResults",
     "Picture",
     "Results",
     "algorithm",

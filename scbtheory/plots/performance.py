@@ -90,3 +90,79 @@ class Results:
             axes[1].legend(fontsize=7)
             panel_letters(axes)
             return picture
+
+
+class DeviceResults:
+    """Times of one training step on a GPU, with its kernels apart, as ``python -m benchmarks --gpu`` stored them."""
+
+    #: The kernels of a step in their order, as the breakdown names them.
+    KERNELS = ("prepare", "forward", "residuals", "values", "backward", "finish")
+
+    def __init__(self, path):
+        self.stored = json.loads(Path(path).read_text(encoding="utf-8"))
+        self.sizes = [tuple(run["size"]) for run in self.stored["gpu"]]
+        self.runs = {tuple(run["size"]): run for run in self.stored["gpu"]}
+        self.steps = {(r["peer"], tuple(r["size"])): r for r in self.stored["steps"]}
+
+    @property
+    def machine(self) -> str:
+        """The card, its software and the day of the run."""
+        about = dict(self.stored["machine"])
+        return f"{about.pop('processor')}, {self.stored['date']}; " + ", ".join(f"{k} {v}" for k, v in about.items())
+
+    def ratio(self, peer: str, size: tuple[int, int, int]) -> float:
+        """How many times longer a peer's median step took than this package's on the same card."""
+        return self.steps[peer, size]["ms"] / self.steps["scbtheory", size]["ms"]
+
+    def over_limit(self, size: tuple[int, int, int]) -> float:
+        """How many times longer a step takes than drawing its codes and doing nothing with them."""
+        return self.steps["scbtheory", size]["ms"] / self.runs[size]["limit_codes"]
+
+    def _repr_html_(self) -> str:
+        rows = "".join(self._row(size) for size in self.sizes)
+        heads = ("(N, T, B)", "this package", "on the card", "limit: codes drawn alone", "PyTorch", "JAX", "memory, MiB")
+        return (
+            '<table class="scb-report"><caption>Milliseconds a step on a GPU (median), and how many times this '
+            f"package's median. {escape(self.machine)}.</caption><thead><tr>"
+            + "".join(f"<th>{escape(head)}</th>" for head in heads)
+            + f"</tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+    def kernels(self, size: tuple[int, int, int]) -> list[float]:
+        """Milliseconds of each of ``KERNELS``; wide vocabularies have a forward kernel of their own."""
+        spent = self.steps["scbtheory", size]["breakdown"]
+        return [spent[kernel] if kernel in spent else spent[f"{kernel}_wide"] for kernel in self.KERNELS]
+
+    def _row(self, size) -> str:
+        ours, run = self.steps["scbtheory", size], self.runs[size]
+        cells = [str(size), f"{ours['ms']:.3g}", f"{sum(self.kernels(size)):.3g}"]
+        cells.append(f"{run['limit_codes']:.2g}<br>1/{self.over_limit(size):.2g}")
+        for peer in ("torch_gather", "jax_segment_sum"):
+            cells.append(f"{self.steps[peer, size]['ms']:.3g}<br>{self.ratio(peer, size):.3g} ×")
+        cells.append(f"{ours['peak_mib']:.2g}")
+        return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+    def __repr__(self) -> str:
+        return f"DeviceResults at {len(self.sizes)} sizes"
+
+    def picture(self) -> Picture:
+        """Draw each size's step as a bar of its kernels and the host, with its limit and its peers."""
+        with canvas(size=(7.4, 4.2)) as (picture, axis):
+            places = np.arange(len(self.sizes))
+            below = np.zeros(len(places))
+            columns = np.array([self.kernels(size) for size in self.sizes]).T
+            for kernel, times, colour in zip(self.KERNELS, columns, CYCLE, strict=False):
+                axis.bar(places, times, 0.6, below, color=colour, label=kernel)
+                below += times
+            whole = np.array([self.steps["scbtheory", size]["ms"] for size in self.sizes])
+            rest = np.maximum(whole - below, 0)
+            axis.bar(places, rest, 0.6, below, color="#BBBBBB", label="host, waiting")
+            marks = {"torch_gather": ("PyTorch", "s"), "jax_segment_sum": ("JAX", "^")}
+            for peer, (name, marker) in marks.items():
+                axis.plot(places, [self.steps[peer, size]["ms"] for size in self.sizes], "k" + marker, ms=5, label=name)
+            limits = [self.runs[size]["limit_codes"] for size in self.sizes]
+            axis.plot(places, limits, "k_", ms=16, mew=2, label="limit: codes drawn alone")
+            axis.set(yscale="log", xlabel="$N$, $T$, $B$", ylabel="ms a step", ylim=(0.008, None))
+            axis.set_xticks(places, ["\n".join(map(str, size)) for size in self.sizes], fontsize=8)
+            picture.figure.legend(*axis.get_legend_handles_labels(), fontsize=8, ncols=5, loc="outside lower center")
+            return picture
