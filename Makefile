@@ -42,8 +42,8 @@ refresh: $(STAMP) ## Re-execute the chapters and store their new outputs
 measure: $(STAMP) ## Verify every claim and store what was measured for the pages
 	@$(BIN)/scbtheory measure
 
-lint: $(STAMP) ## Check style, without changing a file
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(STAMP) ## Check style and types, without changing a file
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 format: $(STAMP) ## Repair what the style check can repair
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
@@ -61,7 +61,7 @@ lock: $(STAMP) ## Resolve pyproject.toml again into requirements.lock
 	@echo 'requirements.lock is up to date; the next make installs it'
 
 clean: ## Remove what was built; .venv stays
-	rm -rf _build .pytest_cache .ruff_cache .coverage .coverage.*
+	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .coverage .coverage.*
 
 # --clear starts from nothing and the stamp comes last, so that an interrupted installation is done again.
 $(STAMP): requirements.lock pyproject.toml

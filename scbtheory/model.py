@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from scbtheory.task import SCB, Batch
 __all__ = ["Model", "Parameters", "minibatch_gradient", "minibatch_loss", "predict"]
 
 
+M = TypeVar("M", bound="Model")
+
+
 class Model:
     """A model's parameters: a ``dataclass(frozen=True, eq=False)`` of arrays that says :meth:`forward`.
 
@@ -31,6 +34,7 @@ class Model:
     """
 
     V: Any
+    __dataclass_fields__: ClassVar[dict[str, Any]]  # each model is a dataclass
 
     def forward(self, task: SCB) -> tuple[Parameters, Callable[[Parameters], Self]]:
         r"""Return the attention and value that this model computes with, and the pull-back of their gradients.
@@ -65,7 +69,7 @@ class Model:
     def __eq__(self, other) -> bool:
         return type(self) is type(other) and all(same(x, getattr(other, name)) for name, x in self.arrays().items())
 
-    __hash__ = None  # equality looks at the arrays
+    __hash__ = None  # type: ignore[assignment]  # equality looks at the arrays
 
     def __add__(self, other: Self) -> Self:
         return replace(self, **{name: x + getattr(other, name) for name, x in self.arrays().items()})
@@ -163,7 +167,7 @@ def check_array(task: SCB, name: str, array, shape: tuple[int, ...], *, real: bo
         raise ShapeMismatch(f"{name} has shape {array.shape}; this task expects {shape}")
 
 
-def forward(task: SCB, theta: Model, batch: Batch | None = None):
+def forward(task: SCB, theta: M, batch: Batch | None = None) -> tuple[Parameters, Callable[[Parameters], M]]:
     """Return ``theta.forward(task)``; refuse what :func:`check` refuses."""
     linear, pull_back = theta.forward(task)
     check(task, linear, batch)
@@ -183,7 +187,7 @@ def minibatch_loss(task: SCB, theta: Model, batch: Batch) -> float:
     return float(task.backend.xp.sum(residual * residual)) / (2 * len(batch))
 
 
-def minibatch_gradient(task: SCB, theta: Model, batch: Batch, *, projected: bool = False) -> Model:
+def minibatch_gradient(task: SCB, theta: M, batch: Batch, *, projected: bool = False) -> M:
     r"""Return the gradient of the minibatch loss, or G6's preconditioned, projected estimator.
 
     With :math:`z_b = X_b a^{(k_b)}` and :math:`r_b = V z_b - x_{o,b}`, plain:

@@ -6,7 +6,7 @@ so the cost is that of reading A once: no expectation over contexts is ever samp
 
 from __future__ import annotations
 
-from scbtheory.model import Model, Parameters, check, check_array, forward
+from scbtheory.model import M, Model, Parameters, check, check_array, forward
 from scbtheory.task import SCB
 
 
@@ -20,13 +20,13 @@ def second_moment(task: SCB, a, b):
 
 def loss(task: SCB, theta: Model) -> float:
     r"""G2: :math:`\ell = \frac12\sum_k \mu_k[1 - 2\,\mathrm{tr}(V^\top P M_{qa}) + \mathrm{tr}(V^\top V M_{aa})]`."""
-    theta, _ = forward(task, theta)
-    p10, p11, p20 = _power_sums(task, theta.A)
+    linear, _ = forward(task, theta)
+    p10, p11, p20 = _power_sums(task, linear.A)
     by_trigger = (
         1
-        - 2 * (p11 * _spread(task, theta.V, task.P) + p10 * _mean(task, theta.V, task.P))
-        + p20 * _spread(task, theta.V, theta.V)
-        + p10**2 * _mean(task, theta.V, theta.V)
+        - 2 * (p11 * _spread(task, linear.V, task.P) + p10 * _mean(task, linear.V, task.P))
+        + p20 * _spread(task, linear.V, linear.V)
+        + p10**2 * _mean(task, linear.V, linear.V)
     )
     return 0.5 * float(task.backend.xp.sum(task.mu * by_trigger))
 
@@ -36,7 +36,7 @@ def bayes_loss(task: SCB) -> float:
     return 0.5 * (1 - float(task.backend.xp.sum(task.mu**2)) - task.inner(task.Q, task.Q) * task.K_P)
 
 
-def gradient(task: SCB, theta: Model) -> Model:
+def gradient(task: SCB, theta: M) -> M:
     r"""Return the plain gradients, pulled back to the model's parameters.
 
     G3: :math:`\nabla_V\ell = \sum_k \mu_k (V M_{aa} - P M_{qa})`; G4: :math:`\nabla_{a^{(k)}}\ell = \mu_k
@@ -71,7 +71,7 @@ def project(task: SCB, plain: Parameters) -> Parameters:
     return Parameters(A, plain.V / task.mu[None, :] - xp.sum(plain.V, axis=1, keepdims=True))
 
 
-def projected_gradient(task: SCB, theta: Model) -> Model:
+def projected_gradient(task: SCB, theta: M) -> M:
     r"""Return :func:`project` of the plain gradients in attention and value, pulled back to the model's parameters.
 
     On :math:`\{1^\top a^{(k)} = 1, 1^\top V = 1^\top, V\mu = \mu\}` they simplify to G5's

@@ -274,7 +274,7 @@ class SoftmaxDescent(Stage):
 
 def descent(task: SCB, step_size: float = 0.1, *, batch_size: int = 1024, steps: int | None = None, scale="peak"):
     """The softmax model with balanced steps; beside it belongs :func:`scbtheory.training.projected_sgd`."""
-    speed = {"step_size": step_size, "eta_V": 1 / task.K_Q, "eta_A": 1 / task.K_P}
+    speed: dict[str, Any] = {"step_size": step_size, "eta_V": 1 / task.K_Q, "eta_A": 1 / task.K_P}
     return (SoftmaxDescent(batch_size, scale=scale, max_steps=2**62 if steps is None else steps, **speed),)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from scbtheory.checks import below, count
 from scbtheory.kernels import choose, packing
 from scbtheory.kernels.stream import STEP_BITS, Stream
-from scbtheory.model import Model, Parameters, centred, contributions, forward, tables
+from scbtheory.model import M, Parameters, centred, contributions, forward, tables
 from scbtheory.task import OUTPUTS, POSITIONS, SCB, TOKENS, TRIGGERS
 
 MEMORY = 2**26
@@ -19,7 +19,7 @@ CODES = 4  # the purpose of a random stream: the four before it belong to ``SCB.
 
 def gradient(
     task: SCB,
-    theta: Model,
+    theta: M,
     batch_size: int,
     *,
     seed: int,
@@ -28,7 +28,7 @@ def gradient(
     projected: bool = False,
     packed: bool = False,
     memory: int = MEMORY,
-) -> Model:
+) -> M:
     """Return ``minibatch_gradient(task, theta, task.sample(batch_size, seed=seed, step=step, first=first))``.
 
     The same samples, the same gradient to rounding, but never more than ``memory`` bytes of tokens
@@ -41,16 +41,16 @@ def gradient(
     Sums that threads keep of their own may take ``memory`` bytes once more.
     """
     batch_size, memory = count("batch_size", batch_size), count("memory", memory)
-    theta, pull_back = forward(task, theta)
+    linear, pull_back = forward(task, theta)
     packed = packed and task.vocab_size <= packing.CODES
     on_device = getattr(task.backend.kernels, "step_gradient", None)
     if on_device is not None:
         streams, first = _streams(task, batch_size, seed, step, first, CODES if packed else TOKENS)
         options = {"projected": projected, "packed": packed}
-        return pull_back(Parameters(*on_device(task, theta, batch_size, streams, first, memory, **options)))
+        return pull_back(Parameters(*on_device(task, linear, batch_size, streams, first, memory, **options)))
     parts = _packed if packed else _plain
     A = V = None
-    for into_A, into_V in parts(task, theta, batch_size, seed, step, first, projected, memory):
+    for into_A, into_V in parts(task, linear, batch_size, seed, step, first, projected, memory):
         if A is None:
             A, V = into_A, into_V
         else:

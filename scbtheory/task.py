@@ -54,7 +54,7 @@ class Batch:
         names = ("tokens", "trigger", "output", "position")
         return isinstance(other, Batch) and all(same(getattr(self, n), getattr(other, n)) for n in names)
 
-    __hash__ = None  # equality looks at the arrays
+    __hash__ = None  # type: ignore[assignment]  # equality looks at the arrays
 
 
 class SCB:
@@ -286,7 +286,8 @@ def _again(P, Q, backend, dtype) -> SCB:
     return SCB(P, Q, backend=backend, dtype=dtype)
 
 
-def _matrix(name, values) -> np.ndarray:
+def _matrix(name, values) -> tuple[np.ndarray, float]:
+    """The matrix in float64, and how far from 1 its columns may sum."""
     try:
         if isinstance(values, np.ma.MaskedArray):
             raise TypeError("it is a masked array, and what its mask hides has no value; fill it first")

@@ -68,7 +68,8 @@ def correlation_range(task: SCB) -> tuple[float, float]:
     :math:`\hat P D` ranges over the couplings of :math:`\mu` with itself, and :math:`K_\times` is linear in it:
     two linear programs.
     """
-    return tuple(float(_host_correlation(task, extreme)) for extreme in _extremes(task))
+    least, largest = (float(_host_correlation(task, extreme)) for extreme in _extremes(task))
+    return least, largest
 
 
 def _host_correlation(task, P_hat):
@@ -211,7 +212,7 @@ def time_to(level: float, *, K_hat, K_cross, theta: float = 1.0, longest: float 
     def turned(y):  # the velocity of alpha: its zeros are the peaks, which a step of the solver may pass over
         return _velocity(c, *y)[0]
 
-    arrived.terminal = True
+    arrived.terminal = True  # type: ignore[attr-defined]  # SciPy reads it off the function
     tolerances = {"rtol": TOLERANCE, "atol": TOLERANCE * min(s.d, s.d / s.q)}
     begin = (0.0, 0.0, real("theta", theta))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def on_the_plane(statement):
 
 
 @cache
-def courses(N: int, T: int, *batches: int | tuple[int, int]):
+def courses(N: int, T: int, *batches: Any):
     """A task and its minibatch runs from scratch, every step recorded, one a seed.
 
     ``batches``: one batch size for all steps, or several pairs ``(steps, size)``, one after another.

@@ -3,7 +3,7 @@ r"""E3. The least batch that succeeds, from scratch and after pretraining, over 
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -180,7 +180,7 @@ $$ (eq-least-batch)
         Route(
             "monte carlo",
             scope,
-            lambda statement, which=which: by_search(statement, which),
+            partial(by_search, which=which),
             {
                 f"{what} {family}": limit
                 for family, *_ in families(which)

@@ -3,7 +3,7 @@ r"""L6. What the stages after the first cost: powers of N and s, and a logarithm
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -60,8 +60,8 @@ def fitted(seed, N, T, s, block) -> float:
     start = scb.Parameters(np.asfortranarray((task.Q > 0) / s), scb.Parameters.initial(task).V)
     stage, total = (Likelihood(SAMPLES, tolerance=0.0, max_steps=1),), 0.0
     for fit in range(FITS):
-        away = train(task, stage, start=start, seed=4000 + 1000 * block + fit, record=1e9).theta
-        away = away - scb.Parameters.truth(task)
+        end = train(task, stage, start=start, seed=4000 + 1000 * block + fit, record=1e9).theta
+        away = end - scb.Parameters.truth(task)
         total += task.inner(away.A, away.A) + task.inner(away.V, away.V)
     return SAMPLES * total / FITS
 
@@ -161,7 +161,7 @@ Only the first line has a power of $T$, and the last has no $T$ at all.
         Route(
             "monte carlo",
             scope,
-            lambda statement, which=which: by_measuring(statement, which),
+            partial(by_measuring, which=which),
             {
                 f"{what} {family}": limit
                 for family, _ in families(which)

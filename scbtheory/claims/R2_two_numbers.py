@@ -39,7 +39,7 @@ def derived(statement):
 
 def one_step(s, statement):
     """One discrete step of size 1/3 on the matrices is the stated step of the coordinates, as fractions."""
-    V, _, A = *plane(s)[:2], s.columns(plane, 2)
+    V, A = plane(s)[0], s.columns(plane, 2)
     G_A, G_V = descent_direction(s, A, V)
     d_alpha, d_beta = statement(s)
     after = s.at(s.alpha + d_alpha / 3, s.beta + d_beta / 3)

@@ -26,12 +26,12 @@ from scbtheory.claims._scalars import (
     task_floats,
 )
 from scbtheory.derivations import stages
-from scbtheory.verification.bundles import Scalars
+from scbtheory.verification.bundles import Timed
 from scbtheory.verification.claim import Claim, Control, Route
 from scbtheory.verification.instances import relative_gap
 
 
-def statement(s: Scalars):
+def statement(s: Timed):
     """alpha(t), beta(t), the bound on their relative error, and the time at which alpha arrives at rho."""
     return solution(s, growth(s), s.K_Q, s.cosh(growth(s) * s.t) - 1, s.t / s.T + saturation(s, growth(s), s.K_Q))
 
@@ -116,27 +116,27 @@ def all_matrices(statement):
 # --- controls ------------------------------------------------------------------------------------
 
 
-def exchanged(s: Scalars):
+def exchanged(s: Timed):
     omega = growth(s)
     return solution(s, omega, s.K_P, s.cosh(omega * s.t) - 1, s.t / s.T + saturation(s, omega, s.K_P))
 
 
-def start_beside_zero(s: Scalars):
+def start_beside_zero(s: Timed):
     omega = growth(s)
     return solution(s, omega, s.K_Q, s.cosh(omega * s.t), s.t / s.T + saturation(s, omega, s.K_Q))
 
 
-def growth_without_root(s: Scalars):
+def growth_without_root(s: Timed):
     omega = s.K_P * s.K_Q
     return solution(s, omega, s.K_Q, s.cosh(omega * s.t) - 1, s.t / s.T + saturation(s, omega, s.K_Q))
 
 
-def bound_without_decay(s: Scalars):
+def bound_without_decay(s: Timed):
     omega = growth(s)
     return solution(s, omega, s.K_Q, s.cosh(omega * s.t) - 1, saturation(s, omega, s.K_Q))
 
 
-def bound_without_saturation(s: Scalars):
+def bound_without_saturation(s: Timed):
     return solution(s, growth(s), s.K_Q, s.cosh(growth(s) * s.t) - 1, s.t / s.T)
 
 

@@ -12,12 +12,12 @@ import scbtheory as scb
 from scbtheory.claims._scalars import AT, CONSTANTS, RATES, bundle, changed
 from scbtheory.derivations import reduction, stages
 from scbtheory.verification import routes
-from scbtheory.verification.bundles import Scalars
+from scbtheory.verification.bundles import Rising
 from scbtheory.verification.claim import Claim, Control, Route
 from scbtheory.verification.instances import relative_gap
 
 
-def statement(s: Scalars):
+def statement(s: Rising):
     """The invariant, the speed of u, and u(t) by way of E: E where u starts, E's rate, u where E is."""
     return rise(s, invariant(s), s.c**2, 2 * s.omega)
 
@@ -114,19 +114,19 @@ def integrated(statement):
 # --- controls ------------------------------------------------------------------------------------
 
 
-def rate_omega(s: Scalars):
+def rate_omega(s: Rising):
     return rise(s, invariant(s), s.c**2, s.omega)
 
 
-def exchanged(s: Scalars):
+def exchanged(s: Rising):
     return rise(s, s.K_Q * s.beta**2 - s.K_P * s.alpha**2, s.c**2, 2 * s.omega)
 
 
-def always_logistic(s: Scalars):
+def always_logistic(s: Rising):
     return rise(s, invariant(s), 0 * s.c, 2 * s.omega)
 
 
-def saturation_at_two(s: Scalars):
+def saturation_at_two(s: Rising):
     return rise(s, invariant(s), s.c**2, 2 * s.omega, end=2)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -50,14 +51,14 @@ def chase(s: Pretrained):
 # --- routes --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finetuned(Numbers):
     r"""Numbers with a pretrained matrix H and coordinates; its constants by their definitions."""
 
-    H: np.ndarray = None  # (N, N)
-    alpha: float = 0
-    beta: float = 0
-    gamma: float = 0
+    H: np.ndarray  # (N, N)
+    alpha: Any  # a fraction or a float, as the rest
+    beta: Any
+    gamma: Any
 
     prime = property(lambda s: s.P - s.mu @ s.one_N.T)
     hat = property(lambda s: s.H - s.H @ s.mu @ s.one_N.T)

@@ -32,7 +32,8 @@ def statement(s):
 
 
 def derived(statement):
-    d, K_cross, q_min = derivation, *sp.symbols("K q_min", positive=True)
+    d = derivation
+    K_cross, q_min = sp.symbols("K q_min", positive=True)
     s = SimpleNamespace(
         variance=d.variance, reach=d.reach, K_cross=K_cross, q_min=q_min, events=d.events, delta=d.delta, log=sp.log
     )

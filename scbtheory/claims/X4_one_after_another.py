@@ -62,7 +62,7 @@ def stated_wait(statement, q_1: float, q_2: float) -> float:
     def found(_, y):
         return y[1] - 1e-9
 
-    found.terminal = True
+    found.terminal = True  # type: ignore[attr-defined]  # SciPy reads it off the function
     plateau = brentq(lambda a: a**2 * at(a)[3] - q_1**2, 1e-3, 1 - 1e-9)
     path = solve_ivp(slow, (0.0, 50.0), (plateau, at(plateau)[0]), method="LSODA", events=found, rtol=1e-9, atol=1e-13)
     return float(path.t_events[0][0]) if len(path.t_events[0]) else math.inf

@@ -23,7 +23,9 @@ def per_log(lengths, times) -> float:
 @cache
 def arrival_slopes(K_cross: float) -> tuple[float, float]:
     """What a unit of log T adds to the time at which the flow reaches alpha = ¼: finetuned, and from scratch."""
-    return tuple(
-        per_log(LENGTHS, [scb.transfer.time_to(LEVEL, theta=theta, K_cross=cross, T=T, **CONSTANTS) for T in LENGTHS])
-        for theta, cross in ((THETA, K_cross), (0.0, 0.0))
-    )
+
+    def slope(theta, cross):
+        times = [scb.transfer.time_to(LEVEL, theta=theta, K_cross=cross, T=T, **CONSTANTS) for T in LENGTHS]
+        return per_log(LENGTHS, times)
+
+    return slope(THETA, K_cross), slope(0.0, 0.0)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import sympy as sp
 from sympy.matrices.expressions.matexpr import MatrixExpr
@@ -109,7 +110,8 @@ def normal(expr, rules: Rules | None = None, expectation=None):
         return sp.expand(
             sp.expand(expr).replace(lambda e: isinstance(e, sp.Trace), lambda e: _trace(e.arg, rules, expectation))
         )
-    pending, done = list(words(expr).items()), defaultdict(lambda: sp.Integer(0))
+    pending = list(words(expr).items())
+    done: dict[Any, sp.Expr] = defaultdict(lambda: sp.Integer(0))
     while pending:
         word, coefficient = pending.pop()
         rewritten = rewrite(word, rules, expectation)
@@ -196,7 +198,7 @@ def symbol_of(word, cyclic):
 
 
 def _collect(items) -> dict:
-    total = defaultdict(lambda: sp.Integer(0))
+    total: dict[Any, sp.Expr] = defaultdict(lambda: sp.Integer(0))
     for word, coefficient in items:
         total[word] += coefficient
     return {word: c for word, c in total.items() if c != 0}

@@ -41,7 +41,8 @@ def reduce(task: SCB, theta: Parameters) -> Coordinates:
     """
     check(task, theta)
     start = Parameters.initial(task)
-    coordinates, squares = [], 0.0
+    coordinates: list[float] = []
+    squares = 0.0
     for name, value, flat, truth in (("Q", theta.A, start.A, task.Q), ("P", theta.V, start.V, task.P)):
         size = task.inner(truth - flat, truth - flat)
         if size <= 1e3 * task.backend.xp.finfo(task.backend.dtype).eps ** 2:  # rounding alone
@@ -49,7 +50,8 @@ def reduce(task: SCB, theta: Parameters) -> Coordinates:
         coordinates.append(task.inner(value - flat, truth - flat) / size)
         rest = value - flat - coordinates[-1] * (truth - flat)
         squares += task.inner(rest, rest)
-    return Coordinates(*coordinates, squares**0.5)
+    alpha, beta = coordinates
+    return Coordinates(alpha, beta, squares**0.5)
 
 
 def _weights(task, eta_V, eta_A, balanced):

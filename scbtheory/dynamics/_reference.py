@@ -29,6 +29,7 @@ def high_precision_half_time(*, level=0.5, digits=30, **system) -> mp.mpf:
             if a * b >= level:
                 return t + _root(alpha, beta, h, level)
             t += h
+    raise AssertionError("the flow's steps never end")
 
 
 def high_precision_flow(*, t, digits=30, **system) -> tuple[mp.mpf, mp.mpf]:
@@ -39,6 +40,7 @@ def high_precision_flow(*, t, digits=30, **system) -> tuple[mp.mpf, mp.mpf]:
             if h >= target:
                 return _at(alpha, target), _at(beta, target)
             target -= h
+    raise AssertionError("the flow's steps never end")
 
 
 def _steps(system, digits):

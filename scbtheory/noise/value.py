@@ -43,8 +43,9 @@ def value_gradient_second_moment(task: SCB, theta: Parameters, *, centred: bool 
         each = xp.sum(Vy * image, axis=0)
         return xp.sum(mu * each), xp.sum((1 - mu) * each)
 
-    def fourth(spread, kurtosis, p, pairs):
+    def fourth(law, p, pairs):
         """N1's F: one token four times, or two pairs of tokens."""
+        spread, kurtosis = law
         return p * (kurtosis - (N + 1) * spread) + pairs * (N + 1) * spread
 
     vv, vp = quadratic(Vy), quadratic(Py)
@@ -54,8 +55,8 @@ def value_gradient_second_moment(task: SCB, theta: Parameters, *, centred: bool 
         + (N - 1) * p20 * constant
         + 2 * p30 * (p10 * skew(Vmu, Vy) - skew(mu, Vy))
         - 2 * p21 * p10 * skew(Vmu, Py)
-        + fourth(*vv, p40, p20**2)
-        - 2 * fourth(*vp, p31, p20 * p11)
+        + fourth(vv, p40, p20**2)
+        - 2 * fourth(vp, p31, p20 * p11)
     )
     return moment if by_trigger else float(xp.sum(mu * moment))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from matplotlib.patches import Patch
@@ -107,7 +108,7 @@ def efficiency(task: scb.SCB, *, samples, runs: int = 40, steps=(0.2, 0.1, 0.05)
     r"""Draw n times the error of the last stage over the Cramér–Rao bound against n: likelihood, and refits."""
     bound = sum(limits.cramer_rao(task, "known"))
     stated = 1.5 * sum(limits.least_squares_error(task, "known")) / bound
-    speed = {"eta_V": 1 / task.K_Q, "eta_A": 1 / task.K_P, "tolerance": 0.0}
+    speed: dict[str, Any] = {"eta_V": 1 / task.K_Q, "eta_A": 1 / task.K_P, "tolerance": 0.0}
     with canvas(size=(6.8, 4.0)) as (picture, ax):
         for step, colour, marker in zip(steps, (RED, ORANGE, GREEN), "sD^", strict=True):
             curves = [
@@ -150,7 +151,8 @@ def sticky_search(task: scb.SCB, stickiness: float, *, samples: int, reach: int 
     y, out = (np.eye(task.vocab_size)[x[here]] - task.mu for x in (batch.tokens, batch.output))
     weights = np.einsum("bo,btn,on->t", out, y, prime @ task.C) / here.sum() / np.sum((prime @ task.C) ** 2)
     q = task.Q[:, 0]
-    at = np.arange(max(0, np.argmax(q) - reach), min(len(q), np.argmax(q) + reach + 1))
+    peak = int(np.argmax(q))
+    at = np.arange(max(0, peak - reach), min(len(q), peak + reach + 1))
     stated = limits.correlate(q, stickiness)
     with canvas(columns=2, size=(7.6, 3.0), sharey=True) as (picture, axes):
         pairs = ((weights, stated, r"$\Lambda q$"), (limits.decorrelate(weights, stickiness), q, "$q$"))

@@ -120,7 +120,15 @@ class DeviceResults:
 
     def _repr_html_(self) -> str:
         rows = "".join(self._row(size) for size in self.sizes)
-        heads = ("(N, T, B)", "this package", "on the card", "limit: codes drawn alone", "PyTorch", "JAX", "memory, MiB")
+        heads = (
+            "(N, T, B)",
+            "this package",
+            "on the card",
+            "limit: codes drawn alone",
+            "PyTorch",
+            "JAX",
+            "memory, MiB",
+        )
         return (
             '<table class="scb-report"><caption>Milliseconds a step on a GPU (median), and how many times this '
             f"package's median. {escape(self.machine)}.</caption><thead><tr>"

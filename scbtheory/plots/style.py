@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from contextlib import contextmanager
-from itertools import zip_longest
+from itertools import chain, repeat
+from string import ascii_lowercase
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.style
+from cycler import cycler
 from matplotlib.figure import Figure
 
 # Okabe and Ito's palette: told apart with any colour vision, and in grey by order of lightness.
@@ -21,7 +24,7 @@ SEQUENTIAL = "cividis"
 STYLE = {
     "figure.facecolor": "white",
     "axes.facecolor": "white",
-    "axes.prop_cycle": mpl.cycler(color=CYCLE),
+    "axes.prop_cycle": cycler(color=CYCLE),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 11,
@@ -71,8 +74,8 @@ def canvas(*, rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.0,
         yield Picture(figure), axes
 
 
-def panel_letters(axes: Iterable, titles: Iterable[str] = ()) -> None:
+def panel_letters(axes: Iterable[Any], titles: Iterable[str] = ()) -> None:
     """Write (a), (b), … over each panel, for captions to point at, with a title if given."""
-    for letter, ax, title in zip_longest("abcdefgh", axes, titles, fillvalue=""):
+    for letter, ax, title in zip(ascii_lowercase, axes, chain(titles, repeat("")), strict=False):
         if ax:
             ax.set_title(f"({letter})  {title}".strip(), loc="left", fontsize=10)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ def execute(
     progress = Progress(*columns, TimeElapsedColumn(), console=console or Console(stderr=True))
     with _workers(jobs) as pool, progress:
         bar = progress.add_task("executing", total=len(notebooks))
-        waiting, running = list(notebooks), {}
+        waiting, running = list(notebooks), dict[Future, Path]()
         while waiting or running:
             # Hand out no more than can run, so that the bar names the chapters that do.
             while waiting and len(running) < jobs:
@@ -143,7 +143,8 @@ def _start_worker(environment: dict[str, str]) -> None:
 
 def _end_with_parent() -> None:
     """A worker whose parent was killed would wait for work for ever; its kernel ends with it."""
-    multiprocessing.parent_process().join()
+    if parent := multiprocessing.parent_process():
+        parent.join()
     os._exit(1)
 
 

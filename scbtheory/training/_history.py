@@ -59,7 +59,7 @@ class History:
     boundaries: list[Boundary] = field(default_factory=list)
     divergence: Divergence | None = None
     status: str = "paused"
-    theta: Parameters | None = None
+    theta: Parameters = None  # type: ignore[assignment]  # until the run has one
     model: Model | None = None
     state: dict[str, Any] = field(default_factory=dict)  # what resuming needs besides theta
     description: dict[str, Any] = field(default_factory=dict)  # what a run must share with one that it resumes
@@ -82,6 +82,8 @@ class History:
 
         Arrays are stored bit for bit, in host memory.
         """
+        if self.theta is None:
+            raise InvalidArgument("this history has no parameters to save; train() makes one that has")
         path = Path(path)
         if not path.parent.is_dir():
             raise InvalidArgument(f"cannot save to {path}: the folder {path.parent} does not exist")
@@ -93,8 +95,9 @@ class History:
         }  # fmt: skip
         arrays = {f"state/{k}": _host(v) for k, v in self.state.items() if hasattr(v, "shape")}
         rows = np.array(self.rows, dtype=float).reshape(-1, len(COLUMNS))
-        content = {"meta": json.dumps(meta, allow_nan=False), "rows": rows, **arrays}
-        files.write_with(path, lambda file: np.savez(file, A=_host(self.theta.A), V=_host(self.theta.V), **content))
+        parameters = {"A": _host(self.theta.A), "V": _host(self.theta.V)}
+        content: dict[str, Any] = {"meta": json.dumps(meta, allow_nan=False), "rows": rows, **arrays, **parameters}
+        files.write_with(path, lambda file: np.savez(file, **content))
 
     @classmethod
     def load(cls, path) -> History:

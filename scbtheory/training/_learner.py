@@ -93,16 +93,17 @@ class Learner:
         if self.packed or (self.counts is None and hasattr(self.task.backend.kernels, "step_gradient")):
             step, offset = self._place(batch_size)
             self.samples += batch_size
-            where = {"seed": self.seed, "step": step, "first": offset, "projected": projected, "packed": self.packed}
+            where: dict[str, Any] = {"seed": self.seed, "step": step, "first": offset, "packed": self.packed}
             linear, pull_back = self._passed()
-            return pull_back(streaming.gradient(self.task, linear, batch_size, **where))
-        total = None
+            return pull_back(streaming.gradient(self.task, linear, batch_size, projected=projected, **where))
+        total: Parameters | None = None
         for batch in self._draw(batch_size):
             if self.counts is not None:
                 self._observe(batch)
             options = {"projected": projected, "mu": self.mu}
             part = Parameters(*contributions(self.task, self.linear, batch, batch_size, **options))
             total = part if total is None else total + part
+        assert total is not None  # there is a part where there is a sample
         return self._passed()[1](Parameters(centred(self.task, total.A) if projected else total.A, total.V))
 
     def gradient_at(self, positions, theta: Parameters, batch_size: int) -> Parameters:
@@ -127,12 +128,13 @@ class Learner:
             parts = [self.task.sample_at(positions, batch_size, seed=self.seed, step=step, first=first)]
         else:
             parts = self._draw(batch_size)
-        total = None
+        total: Parameters | None = None
         for batch in parts:
             if batch.tokens.shape[1] != len(positions) or self.counts is not None:
                 batch = self._seen(batch, positions)
             part = Parameters(*contributions(self.task, theta, batch, batch_size, projected=True, mu=self.mu))
             total = part if total is None else total + part
+        assert total is not None
         return total
 
     def _seen(self, batch, positions) -> Batch:

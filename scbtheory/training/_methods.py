@@ -3,6 +3,7 @@ r"""Whole methods as sequences of stages, with the numbers that the theory gives
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from scbtheory.dynamics import System
 from scbtheory.errors import InvalidArgument, nearest
@@ -10,7 +11,7 @@ from scbtheory.limits import samples_for_support
 from scbtheory.task import SCB
 from scbtheory.training._baselines import Adam, Descent
 from scbtheory.training._on_support import Likelihood, MomentStart
-from scbtheory.training._stages import Boost, Proximal, Refit, Round
+from scbtheory.training._stages import Boost, Proximal, Refit, Round, Stage
 
 CHANCE = 1e-3  # that the search of supports accepts a wrong position, and that it misses one
 SIGN = 6.0  # standard deviations that the sign of the correlation is kept from zero by
@@ -60,12 +61,12 @@ def algorithm(
     boost, proximal, refit = batch_sizes or (
         boost_batch(K_P=K_P, T=T, largest=largest, step_size=step_size), proximal_batch(T=T, N=N), 256
     )  # fmt: skip
-    speed = {"step_size": step_size, "eta_V": 1 / K_Q, "eta_A": 1 / K_P}
-    begin = (Boost(boost, **speed), Proximal(proximal, c=c, **speed), Round())
+    speed: dict[str, Any] = {"step_size": step_size, "eta_V": 1 / K_Q, "eta_A": 1 / K_P}
+    begin: tuple[Stage, ...] = (Boost(boost, **speed), Proximal(proximal, c=c, **speed), Round())
     if first == "moments":
         needed = samples_for_support(task, false_alarm=CHANCE, miss=CHANCE)
         begin = (MomentStart(needed, false_alarm=CHANCE),)
-    end = Refit(refit, tolerance=tolerance, **speed)
+    end: Stage = Refit(refit, tolerance=tolerance, **speed)
     if last == "likelihood":
         end = Likelihood(refit, tolerance=tolerance)
     return (*begin, end)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["Finetuning", "Logits", "Matrices", "Plane", "Positions", "Pretrained", "Scalars"]
+__all__ = [
+    "Finetuning", "Logits", "Matrices", "Plane", "Positions", "Pretrained", "Rising", "Scalars", "Timed",
+]  # fmt: skip
 
 
 @runtime_checkable
@@ -27,6 +29,22 @@ class Scalars(Protocol):
     def sinh(self, x: Any) -> Any: ...
     def cosh(self, x: Any) -> Any: ...
     def acosh(self, x: Any) -> Any: ...
+
+
+class Timed(Scalars, Protocol):
+    r"""The flow's numbers, a time, and the level :math:`\rho` below which the linear stage is read."""
+
+    t: Any
+    rho: Any
+
+
+class Rising(Scalars, Protocol):
+    r"""The flow's numbers at a point :math:`(\alpha, \beta)`, the constant c of its invariant, and :math:`\omega`."""
+
+    alpha: Any
+    beta: Any
+    c: Any
+    omega: Any
 
 
 @runtime_checkable

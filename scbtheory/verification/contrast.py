@@ -29,7 +29,7 @@ class Contrast:
 
     def rows(self) -> list[tuple[str, ...]]:
         """A row a route: the residual that tells the two apart most, its limit, and both values of it."""
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for right, wrong in self.findings:
             name = _telling(wrong)
             limit = right.route.limit_of(name)

@@ -106,7 +106,7 @@ def _things(home: ModuleType, tree: ast.AST) -> Iterator:
 
 
 def _place(thing) -> Place:
-    path = Path(inspect.getsourcefile(thing))
+    path = Path(inspect.getfile(thing))
     lines, first = inspect.getsourcelines(thing)
     decorators = next(i for i, line in enumerate(lines) if line.lstrip().startswith(("def ", "class ")))
     return Place(_room(thing.__module__.split(".")[1]), path, first + decorators, thing.__qualname__)
@@ -114,7 +114,7 @@ def _place(thing) -> Place:
 
 def _definitions(module: ModuleType) -> Iterator[Place]:
     """The functions of a claim's own file, and the claim itself."""
-    path = Path(module.__file__)
+    path = Path(inspect.getfile(module))
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef):
             yield Place("claim", path, node.lineno, node.name)
@@ -152,6 +152,7 @@ def _tests(tests: Path, claim_id: str, used: set) -> Iterator[Place]:
     for path in sorted(tests.rglob("test_*.py")):
         source = path.read_text(encoding="utf-8")
         for node in ast.parse(source).body:
-            test = isinstance(node, ast.FunctionDef) and node.name.startswith("test")
-            if test and asked.search(ast.get_source_segment(source, node)):
+            if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test"):
+                continue
+            if asked.search(ast.get_source_segment(source, node) or ""):
                 yield Place("tests", path, node.lineno, node.name)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.domains.std import StandardDomain
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole, SphinxTranslator
@@ -113,7 +114,7 @@ class ClaimDirective(SphinxDirective):
 
     def register(self, claim: Claim, anchor: str) -> None:
         """Let references find the box; Sphinx's standard domain keeps labels, in lower case."""
-        standard, label = self.env.get_domain("std"), anchor.lower()
+        standard, label = cast("StandardDomain", self.env.get_domain("std")), anchor.lower()
         if standard.anonlabels.get(label) == (self.env.docname, anchor):
             LOG.warning("claim %s is stated twice", claim.id, location=self.get_location())
         standard.note_hyperlink_target(label, self.env.docname, anchor, f"{claim.nature} {claim.id}")
