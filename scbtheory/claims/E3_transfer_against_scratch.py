@@ -85,7 +85,7 @@ def supports_found(s, B, block):
 def families(which):
     """What route ``which`` searches: name, kind of start, and the sizes (task, N, T, s)."""
     P = (23, 29)[which]
-    scratch = sized([(P, 3, T, 2) for T in (60, 180, 540)], [(P, 3 + which, T, 2) for T in (1000, 2000, 4000)])
+    scratch = sized([(P, 3, T, 2) for T in (60, 180, 540)], [(P, 3 + which, T, 2) for T in (250, 1000, 4000)])
     return (
         ("from scratch, over T", "scratch", scratch),
         ("pretrained, over T", "transfer", [(P, 3, T, 2) for T in (50, 400, 3200, *sized((), (50_000,)))]),
@@ -190,10 +190,9 @@ $$ (eq-least-batch)
         )
         for which, scope in enumerate(
             (
-                "N = 3: scratch T = 80 to 720, transfer T = 100 to 10 000, N = 3 to 12 and s = 1 to 4 at T = 200 "
-                "(full: to 3000 and 100 000, 24, 8)",
-                "another P, N = 3: scratch T = 80 to 720, transfer T = 100 to 10 000, N = 3 to 12 and s = 1 to 4 at "
-                "T = 400 (full: N = 4, T = 1000 to 4000 from scratch)",
+                "N = 3: scratch T = 60 to 540, transfer T = 50 to 3200, N = 3 to 12 and s = 1 to 4 at T = 200 "
+                "(full: to 4000 and 50 000, 24, 8)",
+                "another P: the same sizes (full: N = 4 from scratch)",
             )
         )
     ),
