@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from scbtheory.plots import Results
-from scbtheory.plots.performance import LABELS
+from scbtheory.plots._performance import LABELS
 
 RESULTS = Path(__file__).with_name("results.json")
 

@@ -17,6 +17,8 @@ import numpy as np
 from scbtheory import memory
 from scbtheory.errors import BackendUnavailable, InvalidArgument, UnknownBackend, nearest
 
+__all__ = ["NAMES", "Backend", "from_namespace", "get_backend", "same"]
+
 NAMES = ("numpy", "cupy")
 FLOATS = ("float64", "float32")
 _NO_GPU = (

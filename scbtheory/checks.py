@@ -7,6 +7,8 @@ import operator
 
 from scbtheory.errors import InvalidArgument
 
+__all__ = ["below", "count", "integer", "positive", "real"]
+
 
 def integer(name, value) -> int:
     """Return a whole number, or refuse what is not one (a bool is not)."""

@@ -10,6 +10,8 @@ from pathlib import Path
 from scbtheory import __version__, dynamics
 from scbtheory.errors import SCBError
 
+__all__ = ["main", "parser"]
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):

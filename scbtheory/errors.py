@@ -1,5 +1,19 @@
 """Every error the package raises on purpose; each message restates what came in and what was expected."""
 
+__all__ = [
+    "BackendUnavailable",
+    "InvalidArgument",
+    "InvalidTask",
+    "MixedBackends",
+    "NotADistribution",
+    "ReducibleChain",
+    "SCBError",
+    "ShapeMismatch",
+    "UnknownBackend",
+    "UnknownClaim",
+    "nearest",
+]
+
 
 class SCBError(Exception):
     """Base class: catch it to catch everything that scbtheory raises on purpose."""

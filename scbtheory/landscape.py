@@ -14,6 +14,10 @@ from scbtheory.task import SCB
 __all__ = ["excess_loss", "saddle_growth"]
 
 
+def __dir__():
+    return sorted(__all__)  # what Tab shows
+
+
 def excess_loss(task: SCB, theta: Parameters) -> float:
     r""":math:`\ell - \ell^* = \frac12\sum_k\mu_k\sum_t\|a_t^{(k)}V' - q_t^{(k)}P'\|_\mu^2`, on the admissible set (G8).
 

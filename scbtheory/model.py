@@ -23,6 +23,10 @@ from scbtheory.task import SCB, Batch
 __all__ = ["Model", "Parameters", "minibatch_gradient", "minibatch_loss", "predict"]
 
 
+def __dir__():
+    return sorted(__all__)  # what Tab shows
+
+
 M = TypeVar("M", bound="Model")
 
 

@@ -9,6 +9,12 @@ from __future__ import annotations
 from scbtheory.model import M, Model, Parameters, check, check_array, forward
 from scbtheory.task import SCB
 
+__all__ = ["attention_curvature", "bayes_loss", "gradient", "loss", "project", "projected_gradient", "second_moment"]
+
+
+def __dir__():
+    return sorted(__all__)  # what Tab shows
+
 
 def second_moment(task: SCB, a, b):
     r"""G1: :math:`E[Xa(Xb)^\top] = \langle a,b\rangle C + (1^\top a)(1^\top b)\,\mu\mu^\top`, (N, N); a, b are (T,)."""

@@ -22,6 +22,29 @@ from scbtheory.population import projected_gradient
 from scbtheory.task import SCB
 from scbtheory.training import Stage
 
+__all__ = [
+    "SCALES",
+    "Agreement",
+    "SoftmaxDescent",
+    "SoftmaxParameters",
+    "agreement",
+    "descent",
+    "flow",
+    "jacobian_times",
+    "matrix_flow",
+    "positions_flow",
+    "second_position",
+    "slowdown",
+    "softmax",
+    "speed_factor",
+    "velocity",
+]
+
+
+def __dir__():
+    return sorted(__all__)  # what Tab shows
+
+
 SCALES = ("none", "start", "peak")
 TOLERANCE = 1e-11
 
@@ -289,14 +312,14 @@ class Agreement:
 
 def agreement(task: SCB, first: Parameters, second: Parameters, relative: float = 0.25) -> Agreement:
     r"""Compare :math:`A - 11^\top/T` and :math:`V - \mu1^\top` of two models, and the columns' supports."""
-    from scbtheory.training import support
+    from scbtheory.training import prominent
 
     xp, start = task.backend.xp, Parameters.initial(task)
 
     def cosine(x, y):
         return task.inner(x, y) / (task.inner(x, x) * task.inner(y, y)) ** 0.5
 
-    same = xp.all(support(xp, first.A, relative) == support(xp, second.A, relative), axis=0)
+    same = xp.all(prominent(xp, first.A, relative) == prominent(xp, second.A, relative), axis=0)
     return Agreement(
         cosine(first.A - start.A, second.A - start.A),
         cosine(first.V - start.V, second.V - start.V),

@@ -13,6 +13,13 @@ from scbtheory.kernels.stream import STEP_BITS, Stream
 from scbtheory.model import M, Parameters, centred, contributions, forward, tables
 from scbtheory.task import OUTPUTS, POSITIONS, SCB, TOKENS, TRIGGERS
 
+__all__ = ["CODES", "MEMORY", "Packs", "draw_packs", "gradient"]
+
+
+def __dir__():
+    return sorted(__all__)  # what Tab shows
+
+
 MEMORY = 2**26
 CODES = 4  # the purpose of a random stream: the four before it belong to ``SCB.sample``
 

@@ -24,6 +24,10 @@ from scbtheory.training import History, train
 __all__ = ["Comparison", "Exponent", "Factor", "Run", "at", "compare", "fit_exponent", "paired_factor", "run_all"]
 
 
+def __dir__():
+    return sorted(__all__)  # what Tab shows
+
+
 @dataclass(frozen=True)
 class Run:
     """One run that another process can be given: what :func:`scbtheory.training.train` is called with.

@@ -24,6 +24,8 @@ from scbtheory.errors import (
 from scbtheory.kernels import choose, packing
 from scbtheory.kernels.stream import STEP_BITS, Stream
 
+__all__ = ["OUTPUTS", "POSITIONS", "SCB", "TOKENS", "TRIGGERS", "Batch", "distribution_function"]
+
 TOLERANCE = 1e-9  # how far a column of P or Q may sum from 1 before it is an error
 TOKENS, TRIGGERS, POSITIONS, OUTPUTS = range(4)  # the purposes that random streams serve
 

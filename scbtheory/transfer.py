@@ -21,6 +21,30 @@ from scbtheory.model import Parameters, minibatch_gradient
 from scbtheory.population import projected_gradient
 from scbtheory.task import SCB
 
+__all__ = [
+    "Correlations",
+    "OtherLaw",
+    "TransferSystem",
+    "centred",
+    "correlation_range",
+    "correlations",
+    "flow",
+    "lift",
+    "noise_factor",
+    "other_law",
+    "pretrained",
+    "shifted",
+    "start",
+    "time_to",
+    "uncentred_start",
+    "velocity",
+]
+
+
+def __dir__():
+    return sorted(__all__)  # what Tab shows
+
+
 TOLERANCE = 1e-12
 PARTS = 50  # batches that a measured variance is averaged over
 

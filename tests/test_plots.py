@@ -11,7 +11,7 @@ import pytest
 
 import scbtheory as scb
 from scbtheory import plots
-from scbtheory.plots.style import canvas
+from scbtheory.plots._style import canvas
 
 
 @pytest.fixture(scope="module")

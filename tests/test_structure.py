@@ -1,9 +1,13 @@
 """The independence that makes agreement mean something, read off the source."""
 
 import ast
+import importlib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+import scbtheory
 
 PACKAGE = Path(__file__).parents[1] / "scbtheory"
 NUMERIC = {"numpy", "scipy", "numba", "autograd", "array_api_compat", "cupy"}
@@ -84,3 +88,54 @@ def test_a_floor_never_looks_up(room):
                 assert room == "claims", f"{path.relative_to(PACKAGE)} imports derivations"
             else:
                 assert LEVEL[other] < LEVEL[room], f"{path.relative_to(PACKAGE)} ({room}) imports {other}"
+
+
+# --- what is public ------------------------------------------------------------------------------
+
+EXPORTING = ("dynamics", "limits", "noise", "plots", "training")  # packages whose modules are their own business
+# Two modules may share a name for the same thing of two models; a plot is named after what it draws.
+SHARED = {"flow", "gradient", "lift", "matrix_flow", "velocity"}
+
+
+def public_modules():
+    """Modules without an underscore in their path; a claim's file holds its claim alone."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if not any(part.startswith("_") for part in parts[:-1]) and (parts[-1] == "__init__" or parts[-1][0] != "_"):
+            yield path
+
+
+@pytest.mark.parametrize("path", list(public_modules()), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_public_module_names_what_it_exports(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    own = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and not n.name.startswith("_")}
+    if not own or path.parent.name == "claims":
+        return
+    assigned = [n for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"]
+    assert assigned, f"{path.relative_to(PACKAGE)} has no __all__"
+    module = ".".join(("scbtheory", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+    if not path.is_relative_to(PACKAGE / "publishing"):  # needs Sphinx
+        exported = vars(importlib.import_module(module)).keys()
+        assert set(ast.literal_eval(assigned[0].value)) <= exported | set(scbtheory._LATER)
+
+
+@pytest.mark.parametrize("room", EXPORTING)
+def test_modules_of_a_package_that_exports_are_private(room):
+    assert all(path.name.startswith("_") for path in (PACKAGE / room).glob("*.py"))
+
+
+def test_no_two_public_things_have_one_name():
+    homes = {}
+    for room in sorted(set(LEVEL) - {"cli", "claims", "kernels", "plots", "publishing", "verification"}):
+        module = importlib.import_module(f"scbtheory.{room}")
+        for name in module.__all__:
+            homes.setdefault(name, {})[id(getattr(module, name))] = room
+    assert {name for name, found in homes.items() if len(found) > 1} == SHARED
+
+
+@pytest.mark.parametrize("name", sorted(set(scbtheory.__all__)))
+def test_completion_shows_what_a_module_exports(name):
+    thing = getattr(scbtheory, name)
+    if isinstance(thing, ModuleType):
+        shown = {name for name in dir(thing) if not name.startswith("_")}
+        assert shown == set(thing.__all__)

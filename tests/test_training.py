@@ -208,7 +208,7 @@ def test_support_is_relative_to_the_columns_largest(relative):
     A = np.full((50, 2), 0.0)
     A[:3, 0] = 1.0, 0.3, 0.05
     A[:3, 1] = 0.01, 0.003, 0.0005
-    found = training.support(np, A, relative)
+    found = training.prominent(np, A, relative)
     assert found.sum(axis=0).tolist() == ([2, 2] if relative == 0.1 else [1, 1])
 
 

@@ -8,7 +8,7 @@ from scbtheory.verification.claim import Claim, ClaimReport, Control, Route
 from scbtheory.verification.ledger import Ledger
 from scbtheory.verification.registry import CLAIMS
 
-__all__ = ["Claim", "ClaimReport", "Control", "Ledger", "Route", "chapter", "find", "ids", "verify"]
+__all__ = ["CLAIMS", "Claim", "ClaimReport", "Control", "Ledger", "Route", "chapter", "find", "ids", "verify"]
 
 find, ids = CLAIMS.find, CLAIMS.ids
 

@@ -17,6 +17,21 @@ from typing import Any
 import sympy as sp
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
+__all__ = [
+    "Letter",
+    "N",
+    "Rules",
+    "T",
+    "coefficient",
+    "difference",
+    "expression",
+    "flip",
+    "normal",
+    "rewrite",
+    "symbol_of",
+    "words",
+]
+
 N, T = sp.symbols("N T", integer=True, positive=True)
 
 

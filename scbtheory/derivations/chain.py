@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sympy as sp
 
+__all__ = ["correlation", "gradients", "power", "three_diagonals"]
+
 rate, distance = sp.symbols("lambda d", positive=True)
 
 

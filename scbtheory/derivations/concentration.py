@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sympy as sp
 
+__all__ = ["exponent", "needed", "safest_level", "weight_identity", "worst_weights"]
+
 variance, reach, gap, n, events, delta, x = sp.symbols("v R tau n M delta x", positive=True)
 s, w, v, root, weight = sp.symbols("s w v' rho q", positive=True)
 

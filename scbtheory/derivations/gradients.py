@@ -12,6 +12,22 @@ import sympy as sp
 from scbtheory.derivations import symbols as s
 from scbtheory.derivations.algebra import N, Rules, T, difference, expression, normal, words
 
+__all__ = [
+    "CENTRED",
+    "SAMPLE_GRADIENT_A",
+    "SAMPLE_GRADIENT_V",
+    "SAMPLE_LOSS",
+    "expectation",
+    "expected",
+    "given_context",
+    "hessian_A",
+    "projected_sample_A",
+    "projected_sample_V",
+    "sample_hessian_A",
+    "second_moment",
+    "unexplained",
+]
+
 RESIDUAL = s.V * s.X * s.a - s.output
 SAMPLE_LOSS = sp.Rational(1, 2) * s.tr(RESIDUAL.T * RESIDUAL)
 

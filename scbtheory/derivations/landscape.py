@@ -13,6 +13,8 @@ from scbtheory.derivations import gradients, model, reduction
 from scbtheory.derivations import symbols as s
 from scbtheory.derivations.algebra import T, coefficient, normal
 
+__all__ = ["RULES", "critical_factors", "excess", "norm_A", "overlap", "plane_excess", "saddle_growth", "value_factor"]
+
 RULES = s.ALWAYS + s.ADMISSIBLE
 norm_A = sp.Symbol("norm_A", positive=True)  # ‖A‖²_μ
 overlap = sp.Symbol("overlap", real=True)  # ⟨Q, A⟩_μ

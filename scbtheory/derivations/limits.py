@@ -10,6 +10,20 @@ from functools import cache
 
 import sympy as sp
 
+__all__ = [
+    "degrees",
+    "fano_slack",
+    "joint_law",
+    "mean_entry",
+    "mean_square",
+    "noncentrality",
+    "own_sum_is_its_definition",
+    "squared_mean",
+    "statistic_mean",
+    "tail_exponent",
+    "total",
+]
+
 N, n, q = sp.symbols("N n q", positive=True)
 INFORMATION, OWN = sp.symbols("varphi^2 S", positive=True)
 mu_n, mu_m, P_nm = sp.symbols("mu_n mu_m P_nm", positive=True)

@@ -11,6 +11,8 @@ from itertools import product
 
 import sympy as sp
 
+__all__ = ["bounds", "cells", "directions", "errors", "information", "least_squares", "score_mean"]
+
 x_0, x_1, u, w, m = sp.symbols("x_0 x_1 u w m", positive=True)
 PARAMETERS = (x_0, x_1, u, w)
 P = sp.Matrix([[1 - u, w], [u, 1 - w]])

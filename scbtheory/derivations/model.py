@@ -8,6 +8,8 @@ from scbtheory.derivations import gradients, moments
 from scbtheory.derivations import symbols as s
 from scbtheory.derivations.algebra import N, T, normal
 
+__all__ = ["distance_to_bigram", "law", "least_loss", "stated_law"]
+
 TOKEN = sp.IndexedBase("x", integer=True, nonnegative=True)  # TOKEN[t] is the token at position t
 CHANCE = sp.IndexedBase("q")  # CHANCE[t] is the probability that the trigger chooses position t
 

@@ -13,6 +13,24 @@ from sympy.concrete.delta import deltasummation
 from scbtheory.derivations import symbols as s
 from scbtheory.derivations.algebra import N, T, words
 
+__all__ = [
+    "MEANING",
+    "MU",
+    "attended",
+    "delta",
+    "entries",
+    "entry_pair",
+    "i",
+    "j",
+    "one_token",
+    "same",
+    "sandwiched",
+    "sum_over",
+    "t",
+    "u",
+    "v",
+]
+
 i, j = sp.symbols("i j", integer=True, nonnegative=True)  # tokens
 t, u, v = sp.symbols("t u v", integer=True, nonnegative=True)  # positions; v sums over the vocabulary
 MU, A, B = (sp.IndexedBase(name) for name in (r"\mu", "a", "b"))

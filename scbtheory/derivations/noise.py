@@ -14,6 +14,36 @@ from scbtheory.derivations import symbols as s
 from scbtheory.derivations.algebra import N, T
 from scbtheory.derivations.sums import a_t, mean, number, p, q_t, reduced
 
+__all__ = [
+    "K_P",
+    "K_Q",
+    "PLANE",
+    "added_variance",
+    "alpha",
+    "attention_variance",
+    "batch",
+    "beta",
+    "beta_gradient",
+    "coordinate",
+    "drift",
+    "leading",
+    "mean_along_change",
+    "n",
+    "noise",
+    "on_plane",
+    "rate",
+    "recursion",
+    "sign_noise",
+    "sign_ratio",
+    "start_gradient",
+    "step_A",
+    "step_V",
+    "trap",
+    "unstable_direction",
+    "value_second_moment",
+    "w",
+]
+
 alpha, beta = sp.symbols(r"\alpha \beta", real=True)
 PLANE = s.mu * s.one_N.T + beta * (s.P - s.mu * s.one_N.T)
 r"""The value matrix :math:`V = \mu 1^\top + \beta P'` of R."""

@@ -13,6 +13,8 @@ import sympy as sp
 
 from scbtheory.derivations import reduction
 
+__all__ = ["conserved", "derived", "fast", "first_wins", "is_conserved", "race", "slow", "velocity"]
+
 a, y, u, beta = sp.symbols("a y u beta", positive=True)  # u = 1/y
 q_1, q_2, eps, speed, sigma = sp.symbols("q_1 q_2 epsilon s sigma", positive=True)  # eps = 1/T
 K_Q = reduction.K_Q

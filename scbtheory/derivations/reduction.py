@@ -17,6 +17,39 @@ from scbtheory.derivations import gradients
 from scbtheory.derivations import symbols as s
 from scbtheory.derivations.algebra import Rules, T, normal
 
+__all__ = [
+    "BALANCED",
+    "EQUAL",
+    "FIELD",
+    "K_P",
+    "K_Q",
+    "P_DEVIATION",
+    "Q_DEVIATION",
+    "RULES",
+    "UNIFORM",
+    "P",
+    "alpha",
+    "attended",
+    "averaged",
+    "beta",
+    "characteristic",
+    "d",
+    "eigenvalues",
+    "field_is_reduced",
+    "fixed_points",
+    "kind",
+    "leaves_plane",
+    "loss",
+    "mu",
+    "on",
+    "one_N",
+    "p",
+    "q",
+    "uniform",
+    "velocity",
+    "wrong_branch_residuals",
+]
+
 alpha, beta = sp.symbols("alpha beta", real=True)
 K_P, K_Q = sp.symbols("K_P K_Q", positive=True)
 p, q, d = sp.symbols("p q d", positive=True)  # η_A K_P, η_V K_Q, η_V / T

@@ -10,6 +10,26 @@ from scbtheory.derivations import moments, reduction
 from scbtheory.derivations import symbols as s
 from scbtheory.derivations.algebra import T, difference
 
+__all__ = [
+    "K_P",
+    "K_Q",
+    "W",
+    "alpha",
+    "alpha_of_mass",
+    "beta",
+    "jacobian_at_zero",
+    "jacobian_entry",
+    "jacobian_has_that_form",
+    "mass",
+    "size",
+    "stated_entry",
+    "surviving",
+    "t",
+    "u",
+    "unexplained",
+    "velocity",
+]
+
 W = sp.IndexedBase("w", real=True)
 t, u, v = moments.t, moments.u, moments.v
 

@@ -17,6 +17,34 @@ from scbtheory.derivations import symbols as s
 from scbtheory.derivations.algebra import Rules, T, normal
 from scbtheory.derivations.reduction import FIELD, RULES, UNIFORM, alpha, averaged, beta, d, fixed_points, p, q
 
+__all__ = [
+    "C",
+    "E",
+    "along",
+    "bound_residuals",
+    "conserved_residual",
+    "creep",
+    "gap_residuals",
+    "half_time",
+    "half_time_correction",
+    "held_velocity",
+    "k",
+    "least_square",
+    "linear_residuals",
+    "omega",
+    "rounding_residuals",
+    "scaled_residuals",
+    "slow_eigenvalue",
+    "sparsity",
+    "speed_residual",
+    "stage_two_end",
+    "surviving",
+    "t",
+    "trajectory_residuals",
+    "u",
+    "vanishes",
+]
+
 t, tau, y, z = sp.symbols("t tau y z", real=True)
 r, delta, Y = sp.symbols("r delta Y", positive=True)  # r = (p/q)^¼, δ = d/ω, Y = √2
 k, E, R, u = sp.symbols("k E R u", positive=True)  # k = 2ω; R² = c² + k²

@@ -22,6 +22,29 @@ import sympy as sp
 from scbtheory.derivations import symbols as s
 from scbtheory.derivations.algebra import N, Rules, T, expression, flip, rewrite, symbol_of, words
 
+__all__ = [
+    "SPREAD",
+    "a_t",
+    "cumulant_of_sums",
+    "here",
+    "mean",
+    "moment_of_sums",
+    "number",
+    "one_token",
+    "p",
+    "pairings",
+    "partitions",
+    "power",
+    "q_t",
+    "reduced",
+    "stated_cumulant",
+    "token_cumulant",
+    "total",
+    "xi",
+    "y",
+    "zeta",
+]
+
 SIZES = {"N": N, "T": T, "1": sp.Integer(1)}
 
 zeta, xi, here, total, y = (sp.MatrixSymbol(name, N, 1) for name in (r"\zeta", r"\xi", r"\epsilon", r"\tau", "y"))

@@ -10,6 +10,8 @@ import sympy as sp
 
 from scbtheory.derivations.algebra import N, Rules, T
 
+__all__ = ["dot", "tr"]
+
 mu = sp.MatrixSymbol(r"\mu", N, 1)
 one_N = sp.MatrixSymbol(r"\mathbf{1}", N, 1)
 one_T = sp.MatrixSymbol(r"\mathbf{1}_T", T, 1)

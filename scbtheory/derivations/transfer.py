@@ -17,6 +17,18 @@ from scbtheory.derivations import gradients, reduction
 from scbtheory.derivations import symbols as s
 from scbtheory.derivations.algebra import N, Rules, T, normal
 
+__all__ = [
+    "branch_threshold",
+    "field",
+    "field_is_derived",
+    "growing_mode",
+    "growth_rate",
+    "residual_terms",
+    "resting_product",
+    "start_velocity",
+    "time_growth",
+]
+
 H = sp.MatrixSymbol(r"\hat{P}", N, N)
 alpha, beta, gamma = sp.symbols("alpha beta gamma", real=True)
 theta, rho = sp.symbols("theta rho", positive=True)

@@ -18,6 +18,8 @@ On the CPU ``grouped`` runs all three in one go, on as many packed samples as fi
 
 from importlib import import_module
 
+__all__ = ["choose", "loops_for"]
+
 MODULES = {"numpy": "host", "cupy": "cuda"}  # any other array library runs the reference
 
 

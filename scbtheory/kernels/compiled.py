@@ -18,6 +18,27 @@ from scbtheory.errors import InvalidArgument
 from scbtheory.kernels.stream import GOLDEN, MIX_1, MIX_2, Stream
 from scbtheory.kernels.threads import share
 
+__all__ = [
+    "BLOCK",
+    "CROWDED",
+    "MANY",
+    "SHIFT",
+    "Cache",
+    "accumulate",
+    "arrange",
+    "cells",
+    "choose",
+    "draw",
+    "draw_at",
+    "fill_columns",
+    "histogram",
+    "invert",
+    "loop",
+    "token",
+    "token_source",
+    "uniform",
+]
+
 SHIFT = 2  # a cell is 2**2 codes: a table of cells takes 32 KiB, and few of them contain a boundary …
 MANY = 64  # … until there are so many boundaries that a cell for each code is faster
 WORDS = 1024  # words hashed at a time, which stay in the fastest cache

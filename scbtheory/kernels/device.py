@@ -27,6 +27,27 @@ import numpy as np
 from scbtheory.kernels import packing
 from scbtheory.kernels.stream import GOLDEN, MIX_1, MIX_2
 
+__all__ = [
+    "GUIDE",
+    "KEEP",
+    "STEP_KERNELS",
+    "THREADS",
+    "WIDE_BINS",
+    "Geometry",
+    "Plan",
+    "Record",
+    "address",
+    "fields",
+    "function",
+    "geometry",
+    "guide",
+    "kernel",
+    "module",
+    "plan",
+    "source",
+    "step_gradient",
+]
+
 SOURCES = Path(__file__).parent / "sources"
 THREADS = 256
 MANY = 1024  # threads of a block of ``prepare``, whose work is a chain of lookups

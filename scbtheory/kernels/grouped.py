@@ -13,6 +13,8 @@ from scbtheory.kernels import packing
 from scbtheory.kernels.compiled import arrange, fill_columns, token_source
 from scbtheory.kernels.threads import share
 
+__all__ = ["CACHE", "gradient"]
+
 CACHE = 2**20  # bytes: about what a core has for itself
 PAIRED = 1024  # codes of two tokens where one fills a byte: so many bins stay in the fastest cache …
 REPAID = 4  # … and repay being added up if a context has this many times their number of positions

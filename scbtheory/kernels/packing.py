@@ -13,6 +13,8 @@ import functools
 
 import numpy as np
 
+__all__ = ["CODES", "decode", "incidence", "law", "seats", "width"]
+
 CODES = 256
 
 

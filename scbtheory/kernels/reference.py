@@ -10,6 +10,8 @@ import math
 
 from scbtheory.kernels.stream import Stream, uniforms, words
 
+__all__ = ["accumulate", "draw", "draw_at", "histogram"]
+
 
 def draw(backend, stream: Stream, shape, cdf, dtype, first=0):
     """Draw the tokens ``first``, ``first + 1``, … of a stream, as :func:`draw_at` does."""

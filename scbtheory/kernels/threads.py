@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numba
 
+__all__ = ["WORTHWHILE", "share"]
+
 THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # usable cores, unless the environment variable of that name is set
 WORTHWHILE = 2**16  # tokens that repay waking one more thread
 PIECES = 4  # for each thread: one that has to wait for a core leaves its pieces to the others

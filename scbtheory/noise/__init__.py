@@ -4,28 +4,21 @@ Everything here is the law of **one** sample's gradient, with preconditioning (G
 variance divided by B. Power sums :math:`p_{ij} = \sum_t a_t^i q_t^j` cost one pass over A; beyond them no
 cost depends on T.
 
-``value``      second moment and noise scale of :math:`\hat G_V` (N1, N2)
-``attention``  variance of each coordinate of :math:`\hat G_A`, signal and their ratio (N3)
-``threshold``  the proximal step and the batch that recovers the support (N4)
-``sign``       the probability that training from scratch finds the right sign (N5)
+``_value``      second moment and noise scale of :math:`\hat G_V` (N1, N2)
+``_attention``  variance of each coordinate of :math:`\hat G_A`, signal and their ratio (N3)
+``_threshold``  the proximal step and the batch that recovers the support (N4)
+``_sign``       the probability that training from scratch finds the right sign (N5)
 """
 
-from scbtheory.noise._checks import BatchTooSmall
-from scbtheory.noise._recovery import RecoveryTerms, bernstein_samples, recovery_batch, recovery_terms
-from scbtheory.noise._testing import (
-    bhattacharyya,
-    sign_error_bound,
-    sign_information,
-    sign_samples,
-    sign_test_error,
-)
-from scbtheory.noise.attention import (
+from scbtheory.noise._attention import (
     attention_noise_scale,
     attention_noise_variance,
     attention_signal,
     attention_snr,
 )
-from scbtheory.noise.sign import (
+from scbtheory.noise._checks import BatchTooSmall
+from scbtheory.noise._recovery import RecoveryTerms, bernstein_samples, recovery_batch, recovery_terms
+from scbtheory.noise._sign import (
     SignRecursion,
     added_variance,
     rates,
@@ -34,7 +27,14 @@ from scbtheory.noise.sign import (
     sign_recursion,
     train_signs,
 )
-from scbtheory.noise.threshold import (
+from scbtheory.noise._testing import (
+    bhattacharyya,
+    sign_error_bound,
+    sign_information,
+    sign_samples,
+    sign_test_error,
+)
+from scbtheory.noise._threshold import (
     measured_noise,
     passing,
     plane,
@@ -44,7 +44,7 @@ from scbtheory.noise.threshold import (
     universal_threshold,
     unthresholded_batch,
 )
-from scbtheory.noise.value import noise_scale, value_gradient_second_moment
+from scbtheory.noise._value import noise_scale, value_gradient_second_moment
 
 __all__ = [
     "BatchTooSmall",

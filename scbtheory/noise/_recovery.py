@@ -9,7 +9,7 @@ import numpy as np
 
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters, check
-from scbtheory.noise.attention import attention_noise_variance
+from scbtheory.noise._attention import attention_noise_variance
 from scbtheory.task import SCB
 
 __all__ = ["RecoveryTerms", "bernstein_samples", "recovery_batch", "recovery_terms"]

@@ -1,7 +1,7 @@
-"""Every figure of the book, one function each; a function returns a :class:`~scbtheory.plots.style.Picture`."""
+"""Every figure of the book, one function each; a function returns a :class:`~scbtheory.plots._style.Picture`."""
 
-from scbtheory.plots.foundations import convergence, curvature, task
-from scbtheory.plots.learning import (
+from scbtheory.plots._foundations import convergence, curvature, task
+from scbtheory.plots._learning import (
     algorithm,
     attention_patterns,
     bypass,
@@ -13,7 +13,7 @@ from scbtheory.plots.learning import (
     softmax_flow,
     step_sizes,
 )
-from scbtheory.plots.limits import (
+from scbtheory.plots._limits import (
     budgets,
     coverage,
     efficiency,
@@ -21,11 +21,11 @@ from scbtheory.plots.limits import (
     samples_against_length,
     sticky_search,
 )
-from scbtheory.plots.noise import noise_scale, sign_collapse, support_batches, thresholded_column
-from scbtheory.plots.opening import model, story
-from scbtheory.plots.performance import DeviceResults, Results
-from scbtheory.plots.stages import creep, half_time_errors, linearisation, phase_portrait, rise, rounding
-from scbtheory.plots.style import Picture
+from scbtheory.plots._noise import noise_scale, sign_collapse, support_batches, thresholded_column
+from scbtheory.plots._opening import model, story
+from scbtheory.plots._performance import DeviceResults, Results
+from scbtheory.plots._stages import creep, half_time_errors, linearisation, phase_portrait, rise, rounding
+from scbtheory.plots._style import Picture
 
 __all__ = [
     "DeviceResults",

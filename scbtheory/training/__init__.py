@@ -11,17 +11,16 @@ stream of samples, and none reads P, Q or the distances that the :class:`History
 """
 
 from scbtheory.training._baselines import Adam, Descent
-from scbtheory.training._history import Boundary, Divergence, History
+from scbtheory.training._history import Divergence, History, StageEnd
 from scbtheory.training._learner import Learner, deviation, noise_level, soft_threshold
 from scbtheory.training._methods import adam, algorithm, boost_batch, projected_sgd, proximal_batch, sgd
 from scbtheory.training._on_support import Likelihood, MomentStart
 from scbtheory.training._run import train
-from scbtheory.training._stages import Boost, Proximal, Refit, Round, Stage, rounded, standing_out, support
+from scbtheory.training._stages import Boost, Proximal, Refit, Round, Stage, prominent, rounded, standing_out
 
 __all__ = [
     "Adam",
     "Boost",
-    "Boundary",
     "Descent",
     "Divergence",
     "History",
@@ -32,17 +31,18 @@ __all__ = [
     "Refit",
     "Round",
     "Stage",
+    "StageEnd",
     "adam",
     "algorithm",
     "boost_batch",
     "deviation",
     "noise_level",
     "projected_sgd",
+    "prominent",
     "proximal_batch",
     "rounded",
     "sgd",
     "soft_threshold",
     "standing_out",
-    "support",
     "train",
 ]

@@ -18,7 +18,7 @@ FORMAT = 2
 
 
 @dataclass(frozen=True)
-class Boundary:
+class StageEnd:
     """Where a stage ended and why: the rule's own words."""
 
     stage: str
@@ -49,14 +49,14 @@ class History:
     ----------
     theta : attention and value at the end, or the last finite ones of a run that diverged.
     model : the same in the trained model's own parameters; ``None`` in a history loaded from a file.
-    boundaries : one :class:`Boundary` for each stage that has ended.
+    boundaries : one :class:`StageEnd` for each stage that has ended.
     divergence : a :class:`Divergence`, or ``None``.
     status : ``"finished"``, ``"diverged"``, or ``"paused"`` (out of samples before the last stage ended).
     """
 
     stages: tuple[str, ...]
     rows: list[tuple] = field(default_factory=list)
-    boundaries: list[Boundary] = field(default_factory=list)
+    boundaries: list[StageEnd] = field(default_factory=list)
     divergence: Divergence | None = None
     status: str = "paused"
     theta: Parameters = None  # type: ignore[assignment]  # until the run has one
@@ -122,7 +122,7 @@ class History:
         return cls(
             stages=tuple(meta["stages"]),
             rows=rows,
-            boundaries=[Boundary(**b) for b in meta["boundaries"]],
+            boundaries=[StageEnd(**b) for b in meta["boundaries"]],
             divergence=Divergence(**meta["divergence"]) if meta["divergence"] else None,
             status=meta["status"],
             theta=Parameters(arrays["A"], arrays["V"]),

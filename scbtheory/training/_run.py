@@ -16,7 +16,7 @@ from scbtheory.dynamics import reduce
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Model, Parameters, forward
 from scbtheory.task import SCB
-from scbtheory.training._history import Boundary, Divergence, History
+from scbtheory.training._history import Divergence, History, StageEnd
 from scbtheory.training._learner import Learner
 from scbtheory.training._stages import BOUND, Stage
 
@@ -133,7 +133,7 @@ def _loop(stages, learner, history, max_samples, record, checkpoint, show):
         reason = stage.verdict(learner, at["steps"])
         if reason is not None:
             stage.end(learner)
-            history.boundaries.append(Boundary(stage.name, learner.samples, at["step"], reason))
+            history.boundaries.append(StageEnd(stage.name, learner.samples, at["step"], reason))
             at.update(stage=here + 1, steps=0, begun=0)
         if reason is not None or learner.samples >= at["next"]:
             at["next"] = record * learner.samples

@@ -155,7 +155,7 @@ class Proximal(Stage):
     name: str = "proximal"
 
     def begin(self, learner):
-        learner.memory["support"] = support(learner.xp, learner.theta.A)
+        learner.memory["support"] = prominent(learner.xp, learner.theta.A)
         learner.memory["unchanged"] = 0
 
     def step(self, learner):
@@ -166,7 +166,7 @@ class Proximal(Stage):
             kept = soft_threshold(xp, moved.A - 1 / T, level)
             moved = Parameters(deviation(xp, kept) + 1 / T, moved.V)
         learner.theta = moved
-        found = support(xp, moved.A)
+        found = prominent(xp, moved.A)
         same = bool(xp.all(found == learner.memory["support"]))
         learner.memory["unchanged"] = learner.memory["unchanged"] + 1 if same else 0
         learner.memory["support"] = found
@@ -180,7 +180,7 @@ class Proximal(Stage):
         return f"{steps} steps" if steps >= self.max_steps else None
 
 
-def support(xp, A, relative: float = RELATIVE):
+def prominent(xp, A, relative: float = RELATIVE):
     """Entries whose deviation exceeds ``relative`` times their column's largest, as booleans (T, N)."""
     d = deviation(xp, A)
     return d > relative * xp.max(d, axis=0, keepdims=True)
@@ -202,7 +202,7 @@ class Round(Stage):
 
 def rounded(xp, theta: Parameters, relative: float = RELATIVE) -> Parameters:
     """Attention on its support alone, columns summing to 1; V as it was."""
-    on = xp.astype(support(xp, theta.A, relative), theta.A.dtype)
+    on = xp.astype(prominent(xp, theta.A, relative), theta.A.dtype)
     signal = on * deviation(xp, theta.A)
     total = xp.sum(signal, axis=0, keepdims=True)
     flat = xp.full_like(signal, 1 / signal.shape[0])  # a column without any deviation has no support: leave it flat

@@ -16,6 +16,8 @@ import sympy as sp
 
 import scbtheory as scb
 
+__all__ = ["Case", "Numbers", "World", "case", "exact", "floating", "gap", "relative_gap", "z_score"]
+
 
 @dataclass(frozen=True)
 class Numbers:

@@ -15,6 +15,8 @@ from scbtheory.verification.claim import KINDS, Claim
 from scbtheory.verification.registry import CLAIMS, Registry
 from scbtheory.verification.report import as_dict
 
+__all__ = ["Controls", "Ledger"]
+
 
 class Ledger:
     """Reports of many claims as plain data (see ``report.as_dict``), in the order of the theory."""

@@ -6,6 +6,8 @@ import os
 
 from scbtheory.errors import InvalidArgument, nearest
 
+__all__ = ["PROFILES", "name", "sized"]
+
 PROFILES = ("quick", "full")
 
 

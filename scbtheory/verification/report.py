@@ -7,6 +7,8 @@ from html import escape
 
 from scbtheory.verification.claim import ClaimReport
 
+__all__ = ["as_dict", "html", "text"]
+
 
 def text(report: ClaimReport) -> str:
     """Return the report as a few lines of plain text, without digits that another machine would change."""

@@ -8,6 +8,22 @@ from functools import cache
 from scbtheory.verification.claim import Route
 from scbtheory.verification.instances import World, case, exact
 
+__all__ = [
+    "ALL_SIZES",
+    "ANY",
+    "ENUMERATED",
+    "ON_SET",
+    "SIZES",
+    "enumeration",
+    "medium",
+    "monte_carlo",
+    "named",
+    "numeric",
+    "replaced",
+    "sampled",
+    "worlds",
+]
+
 SIZES = ((2, 2), (2, 3), (3, 2), (2, 4), (3, 4))
 ANY = "every task; every A and V"
 ON_SET = "every task; A and V with 1'a = 1, 1'V = 1', Vμ = μ"

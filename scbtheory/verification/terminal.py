@@ -16,6 +16,8 @@ from scbtheory.errors import InvalidArgument
 from scbtheory.verification.ledger import Ledger
 from scbtheory.verification.registry import CLAIMS, Registry
 
+__all__ = ["run"]
+
 
 def run(
     claim_ids: Iterable[str] = (),

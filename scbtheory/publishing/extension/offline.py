@@ -13,6 +13,8 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
 
+__all__ = ["copy_mathjax", "mathjax_file", "setup", "use_local_files"]
+
 MATHJAX = "tex-svg-full.js"
 STATIC = Path(__file__).parent / "static"
 

@@ -15,8 +15,8 @@ from scipy.special import ndtr, ndtri
 from scbtheory.checks import positive, real
 from scbtheory.errors import InvalidArgument, ShapeMismatch
 from scbtheory.model import Parameters
+from scbtheory.noise._attention import attention_noise_variance
 from scbtheory.noise._checks import BatchTooSmall, correlated
-from scbtheory.noise.attention import attention_noise_variance
 from scbtheory.task import SCB
 
 

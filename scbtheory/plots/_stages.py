@@ -7,7 +7,7 @@ from matplotlib.collections import LineCollection
 
 import scbtheory as scb
 from scbtheory import dynamics
-from scbtheory.plots.style import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SEQUENTIAL, Picture, canvas, panel_letters
+from scbtheory.plots._style import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SEQUENTIAL, Picture, canvas, panel_letters
 
 
 def phase_portrait(*, K_P: float, K_Q: float, T: float, starts=((0.0, 0.0),), balanced: bool = False) -> Picture:

@@ -12,8 +12,8 @@ from scipy.stats import chi2
 
 import scbtheory as scb
 from scbtheory import dynamics, limits, noise, training
-from scbtheory.plots.noise import _recovers, _smallest
-from scbtheory.plots.style import BLACK, BLUE, GREEN, ORANGE, RED, Picture, canvas, panel_letters
+from scbtheory.plots._noise import _recovers, _smallest
+from scbtheory.plots._style import BLACK, BLUE, GREEN, ORANGE, RED, Picture, canvas, panel_letters
 
 MOST = 5e7  # tokens of a run that is measured
 LEVEL = 1.25  # of N4's threshold after transfer: at 1 it lets noise pass too often for nine runs in ten

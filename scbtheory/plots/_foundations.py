@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import scbtheory as scb
-from scbtheory.plots.style import BLACK, BLUE, CYCLE, GREEN, ORANGE, RED, SEQUENTIAL, Picture, canvas, panel_letters
+from scbtheory.plots._style import BLACK, BLUE, CYCLE, GREEN, ORANGE, RED, SEQUENTIAL, Picture, canvas, panel_letters
 
 
 def task(task: scb.SCB, batch: scb.Batch, sample: int = 0) -> Picture:

@@ -9,7 +9,7 @@ import numpy as np
 
 import scbtheory as scb
 from scbtheory import dynamics, sweeps, transfer
-from scbtheory.plots.style import (
+from scbtheory.plots._style import (
     BLACK,
     BLUE,
     CYCLE,

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from scbtheory import dynamics, transfer
-from scbtheory.plots.style import BLACK, BLUE, GREEN, ORANGE, RED, SKY, YELLOW, Picture, canvas
+from scbtheory.plots._style import BLACK, BLUE, GREEN, ORANGE, RED, SKY, YELLOW, Picture, canvas
 
 SHADES = (SKY, YELLOW, GREEN)  # of the three stages
 

@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 import scbtheory as scb
 from scbtheory import dynamics, noise
-from scbtheory.plots.style import BLACK, BLUE, GREEN, ORANGE, PINK, RED, Picture, canvas, panel_letters
+from scbtheory.plots._style import BLACK, BLUE, GREEN, ORANGE, PINK, RED, Picture, canvas, panel_letters
 
 SHADES = (BLUE, ORANGE, GREEN, RED, PINK)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scbtheory.plots.style import CYCLE, Picture, canvas, panel_letters
+from scbtheory.plots._style import CYCLE, Picture, canvas, panel_letters
 
 LABELS = {
     "scbtheory": "scbtheory, as many tokens in a byte as fit",
