@@ -31,7 +31,7 @@ _NO_GPU = (
 class Backend:
     """An array namespace with its device, float precision and token loops.
 
-    Attributes
+    Parameters
     ----------
     name : ``"numpy"``, ``"cupy"``, or the name of another array-API namespace.
     xp : the array-API namespace.
@@ -87,7 +87,17 @@ class Backend:
 
 
 def same(a, b) -> bool:
-    """Whether two arrays are of one library, type and shape, and equal in every entry."""
+    """Whether two arrays are of one library, type and shape, and equal in every entry.
+
+    Parameters
+    ----------
+    a, b : arrays of any library.
+
+    Returns
+    -------
+    bool
+        False as well for arrays on two devices, and where an entry is not a number.
+    """
     if type(a) is not type(b) or a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
         return False
     return bool((a == b).all()) if hasattr(a, "all") else bool(a.__array_namespace__().all(a == b))
@@ -101,6 +111,16 @@ def get_backend(name: str | Backend = "numpy", dtype: str | None = None) -> Back
     """Return the backend called ``name`` ("numpy" or "cupy") at precision ``dtype``.
 
     Without ``dtype``, a name means float64 and a :class:`Backend` keeps its own precision.
+
+    Parameters
+    ----------
+    name : ``"numpy"``, ``"cupy"``, or a backend, which is returned as it is or at another precision.
+    dtype : ``"float64"``, ``"float32"`` or ``None``.
+
+    Returns
+    -------
+    Backend
+        On the library's default device if it was named.
 
     Raises
     ------
@@ -121,7 +141,24 @@ def get_backend(name: str | Backend = "numpy", dtype: str | None = None) -> Back
 
 
 def from_namespace(name: str, module: ModuleType, *, device=None, dtype: str = "float64") -> Backend:
-    """Wrap any array-API namespace as a backend that uses the readable reference loops."""
+    """Wrap any array-API namespace as a backend that uses the readable reference loops.
+
+    Parameters
+    ----------
+    name : what to call the backend; ``"numpy"`` and ``"cupy"`` have loops of their own, and get those.
+    module : the namespace.
+    device : where new arrays live, as the namespace names it; ``None`` for its default.
+    dtype : the name of a float type of the namespace.
+
+    Returns
+    -------
+    Backend
+        Not :attr:`~Backend.known` by any other name: tasks on it stay in this process.
+
+    Raises
+    ------
+    AttributeError : the namespace has no type called ``dtype``.
+    """
     from array_api_compat import array_namespace
 
     xp = array_namespace(module.zeros(1)) if name in NAMES else module

@@ -56,7 +56,18 @@ class MixedBackends(SCBError, TypeError):
 
 
 def nearest(word, known):
-    """Return ``"; did you mean 'x'?"`` for the entry of ``known`` closest to ``word``, or ``""``."""
+    """Return ``"; did you mean 'x'?"`` for the entry of ``known`` closest to ``word``, or ``""``.
+
+    Parameters
+    ----------
+    word : what was asked for; upper and lower case are the same.
+    known : the entries that exist, in any order; compared as text.
+
+    Returns
+    -------
+    str
+        To be put at the end of a message.
+    """
     import difflib
 
     known = [str(k) for k in known]

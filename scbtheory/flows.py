@@ -15,7 +15,21 @@ MOST = 10**6  # evaluations of a velocity: a thousand times what the flows of th
 
 
 def times(t) -> np.ndarray:
-    """Times as a float array of any shape; refuse negative and non-finite ones."""
+    """Times as a float array of any shape; refuse negative and non-finite ones.
+
+    Parameters
+    ----------
+    t : a number or an array of them, of any shape, in units of 1/η.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``t``.
+
+    Raises
+    ------
+    InvalidArgument : an entry is not a number, is negative or is not finite.
+    """
     try:
         t = np.asarray(t, dtype=float)
     except (TypeError, ValueError):
@@ -34,7 +48,7 @@ def integrate(velocity, start, t, *, what: str, method: str = "LSODA", **options
     start : (n,) finite numbers.
     t : times of any shape and in any order, repeated ones too; none give an empty result.
     what : is integrated, in words, for errors.
-    method, options : of SciPy's ``solve_ivp``: ``rtol``, ``atol``, ``jac``.
+    method, **options : of SciPy's ``solve_ivp``: ``rtol``, ``atol``, ``jac``.
 
     Returns
     -------
@@ -57,7 +71,23 @@ def integrate(velocity, start, t, *, what: str, method: str = "LSODA", **options
 def until(velocity, start, events, longest: float, *, what: str, method: str = "LSODA", **options) -> list[np.ndarray]:
     """Integrate until the first of ``events`` that is terminal, or the time ``longest``; the times of each event.
 
-    ``events`` are functions of y whose zeros count; other parameters and errors are those of :func:`integrate`.
+    Parameters
+    ----------
+    velocity : maps y, shape (n,), to its derivative, shape (n,).
+    start : (n,) finite numbers, at time 0.
+    events : functions of y whose zeros count; SciPy's ``terminal`` and ``direction`` are read off them.
+    longest : a finite time, in the units of the velocity.
+    what : is integrated, in words, for errors.
+    method, **options : as for :func:`integrate`.
+
+    Returns
+    -------
+    list of ndarray
+        The times of each event, in increasing order; empty for one that never happens.
+
+    Raises
+    ------
+    InvalidArgument : the start or its velocity is not finite, or the solver gave up.
     """
     start = _begin(velocity, start, what)
     return _solve(velocity, start, longest, what, method, events=[_Event(e) for e in events], **options).t_events

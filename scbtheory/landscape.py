@@ -23,18 +23,19 @@ def excess_loss(task: SCB, theta: Parameters) -> float:
 
     Parameters
     ----------
-    task : SCB
-    theta : Parameters
-        Attention (T, N) and value (N, N), with columns of A that sum to 1, :math:`1^\top V = 1^\top`, :math:`V\mu=\mu`.
+    task : the task; its P, Q and :math:`\mu` are read.
+    theta : A (T, N) and V (N, N), with columns of A that sum to 1, :math:`1^\top V = 1^\top`, :math:`V\mu=\mu`.
 
     Returns
     -------
     float
-        The population loss above that of the Bayes predictor, as a sum of squares: never negative.
+        The population loss above that of the Bayes predictor, as a sum of squares: never negative, but for rounding.
 
     Raises
     ------
     InvalidArgument : theta is not admissible, so that the formula is not its loss.
+    MixedBackends : theta is of another array library, device or precision than the task.
+    ShapeMismatch : A or V has another shape.
     """
     check(task, theta)
     xp = task.backend.xp
@@ -61,14 +62,18 @@ def saddle_growth(task: SCB, A: Any) -> float:
 
     Parameters
     ----------
-    task : SCB
-    A : array, (T, N)
-        Columns sum to 1.
+    task : the task; its :math:`K_P`, :math:`K_Q` and :math:`\mu` are read.
+    A : (T, N), columns sum to 1 and have no overlap with Q; neither is checked.
 
     Returns
     -------
     float
-        In units of 1/(time), for equal steps.
+        In units of 1/time, for equal steps; at least 0.
+
+    Raises
+    ------
+    MixedBackends : A is of another array library, device or precision than the task.
+    ShapeMismatch : A has another shape.
     """
     check_array(task, "A", A, (task.context_length, task.vocab_size))
     norm = task.inner(A, A)

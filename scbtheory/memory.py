@@ -11,7 +11,13 @@ CONTAINER = Path("/sys/fs/cgroup")  # a container's own limit, where there is on
 
 
 def available() -> int | None:
-    """Return the bytes free on this machine, or left of its container's limit; ``None`` where nothing tells."""
+    """Return the bytes free on this machine, or left of its container's limit; ``None`` where nothing tells.
+
+    Returns
+    -------
+    int or None
+        Bytes, at least 0: the smaller of the two where both are known.
+    """
     known = [free for free in (_machine(), _container()) if free is not None]
     return min(known) if known else None
 

@@ -93,6 +93,11 @@ class Parameters(Model):
     """The linear model: attention ``A`` (T, N), one column a trigger, and value ``V`` (N, N); a vector space.
 
     Columns of ``A`` are contiguous in memory in what this package makes, for the token loops read columns.
+
+    Parameters
+    ----------
+    A : (T, N) array; ``A[t, k]`` is the weight of position t for trigger k, of any sign.
+    V : (N, N) array of the same library and precision; row n predicts output n.
     """
 
     A: Any
@@ -179,13 +184,49 @@ def forward(task: SCB, theta: M, batch: Batch | None = None) -> tuple[Parameters
 
 
 def predict(task: SCB, theta: Model, batch: Batch):
-    r"""Return the predictions :math:`V X_b a^{(k_b)}`, shape (B, N)."""
+    r"""Return the predictions :math:`V X_b a^{(k_b)}`, shape (B, N).
+
+    Parameters
+    ----------
+    task : a task.
+    theta : a model on the task's backend, at its precision.
+    batch : B samples on the same backend, at least one; their positions are not read.
+
+    Returns
+    -------
+    array
+        (B, N), on the task's backend; near probabilities for a trained model, but of any sign.
+
+    Raises
+    ------
+    MixedBackends : an array is of another array library, device or (``theta`` only) precision than the task.
+    ShapeMismatch : an array of ``theta`` or ``batch`` has another shape than the task asks for.
+    InvalidArgument : a batch made by hand has tokens that are no native whole numbers from 0 to N - 1.
+    """
     linear, _ = forward(task, theta, batch)
     return _histograms(task, linear, batch) @ linear.V.T
 
 
 def minibatch_loss(task: SCB, theta: Model, batch: Batch) -> float:
-    r"""Return :math:`\frac{1}{2B}\sum_b \|x_{o,b} - V X_b a^{(k_b)}\|^2`."""
+    r"""Return :math:`\frac{1}{2B}\sum_b \|x_{o,b} - V X_b a^{(k_b)}\|^2`.
+
+    Parameters
+    ----------
+    task : a task.
+    theta : a model on the task's backend, at its precision.
+    batch : B samples on the same backend, at least one; their positions are not read.
+
+    Returns
+    -------
+    float
+        At least 0; its mean over batches is :func:`scbtheory.population.loss`.
+
+    Raises
+    ------
+    MixedBackends : an array is of another array library, device or (``theta`` only) precision than the task.
+    ShapeMismatch : an array of ``theta`` or ``batch`` has another shape than the task asks for.
+    InvalidArgument : a batch made by hand has tokens that are no native whole numbers from 0 to N - 1.
+    """
     linear, _ = forward(task, theta, batch)
     residual = residuals(task, linear, _histograms(task, linear, batch), batch.output)
     return float(task.backend.xp.sum(residual * residual)) / (2 * len(batch))
@@ -198,6 +239,24 @@ def minibatch_gradient(task: SCB, theta: M, batch: Batch, *, projected: bool = F
     :math:`\nabla_V = \overline{r_b z_b^\top}` and :math:`\nabla_{a^{(k)}} = \overline{1\{k_b=k\}\,(VX_b)^\top r_b}`.
     Projected: :math:`\hat G_V = \overline{r_b (z_b-\mu)^\top} D^{-1}` and
     :math:`\hat G_{a^{(k)}} = \mu_k^{-1}(I - 11^\top/T)\nabla_{a^{(k)}}`. Both are then pulled back.
+
+    Parameters
+    ----------
+    task : a task.
+    theta : a model on the task's backend, at its precision.
+    batch : B samples on the same backend, at least one; their positions are not read.
+    projected : whether to return G6's estimator, and not the plain gradient.
+
+    Returns
+    -------
+    Model
+        The gradient in each of theta's arrays, of theta's type.
+
+    Raises
+    ------
+    MixedBackends : an array is of another array library, device or (``theta`` only) precision than the task.
+    ShapeMismatch : an array of ``theta`` or ``batch`` has another shape than the task asks for.
+    InvalidArgument : a batch made by hand has tokens that are no native whole numbers from 0 to N - 1.
     """
     linear, pull_back = forward(task, theta, batch)
     gradient_A, gradient_V = contributions(task, linear, batch, len(batch), projected=projected)

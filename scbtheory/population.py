@@ -17,7 +17,23 @@ def __dir__():
 
 
 def second_moment(task: SCB, a, b):
-    r"""G1: :math:`E[Xa(Xb)^\top] = \langle a,b\rangle C + (1^\top a)(1^\top b)\,\mu\mu^\top`, (N, N); a, b are (T,)."""
+    r"""G1: :math:`E[Xa(Xb)^\top] = \langle a,b\rangle C + (1^\top a)(1^\top b)\,\mu\mu^\top`, (N, N); a, b are (T,).
+
+    Parameters
+    ----------
+    task : a task; its :math:`\mu` and T are read.
+    a, b : (T,) weights of the positions, of any sign, on the task's backend.
+
+    Returns
+    -------
+    array
+        (N, N), on the task's backend.
+
+    Raises
+    ------
+    MixedBackends : a or b is of another array library, device or precision than the task.
+    ShapeMismatch : a or b is not (T,).
+    """
     for name, vector in (("a", a), ("b", b)):
         check_array(task, name, vector, (task.context_length,))
     xp = task.backend.xp
@@ -25,7 +41,23 @@ def second_moment(task: SCB, a, b):
 
 
 def loss(task: SCB, theta: Model) -> float:
-    r"""G2: :math:`\ell = \frac12\sum_k \mu_k[1 - 2\,\mathrm{tr}(V^\top P M_{qa}) + \mathrm{tr}(V^\top V M_{aa})]`."""
+    r"""G2: :math:`\ell = \frac12\sum_k \mu_k[1 - 2\,\mathrm{tr}(V^\top P M_{qa}) + \mathrm{tr}(V^\top V M_{aa})]`.
+
+    Parameters
+    ----------
+    task : a task.
+    theta : a model on the task's backend, at its precision.
+
+    Returns
+    -------
+    float
+        The expected :math:`\frac12\|x_o - f\|^2`, at least :func:`bayes_loss`.
+
+    Raises
+    ------
+    MixedBackends : ``theta`` is of another array library, device or precision than the task.
+    ShapeMismatch : ``theta`` has other sizes than the task.
+    """
     linear, _ = forward(task, theta)
     p10, p11, p20 = _power_sums(task, linear.A)
     by_trigger = (
@@ -38,7 +70,17 @@ def loss(task: SCB, theta: Model) -> float:
 
 
 def bayes_loss(task: SCB) -> float:
-    r"""M2: the least possible loss, :math:`\frac12(1 - \|\mu\|^2 - \|Q\|_\mu^2 K_P)`."""
+    r"""M2: the least possible loss, :math:`\frac12(1 - \|\mu\|^2 - \|Q\|_\mu^2 K_P)`.
+
+    Parameters
+    ----------
+    task : a task.
+
+    Returns
+    -------
+    float
+        In the units of :func:`loss`, from 0 to below 1/2; 0 just when the context settles the output.
+    """
     return 0.5 * (1 - float(task.backend.xp.sum(task.mu**2)) - task.inner(task.Q, task.Q) * task.K_P)
 
 
@@ -47,6 +89,21 @@ def gradient(task: SCB, theta: M) -> M:
 
     G3: :math:`\nabla_V\ell = \sum_k \mu_k (V M_{aa} - P M_{qa})`; G4: :math:`\nabla_{a^{(k)}}\ell = \mu_k
     [\mathrm{tr}(V^\top VC)\,a + \|V\mu\|^2 (1^\top a) 1 - \mathrm{tr}(V^\top PC)\,q - (\mu^\top V^\top P\mu) 1]`.
+
+    Parameters
+    ----------
+    task : a task.
+    theta : a model on the task's backend, at its precision.
+
+    Returns
+    -------
+    Model
+        The gradient of :func:`loss` in each of theta's arrays, of theta's type.
+
+    Raises
+    ------
+    MixedBackends : ``theta`` is of another array library, device or precision than the task.
+    ShapeMismatch : ``theta`` has other sizes than the task.
     """
     linear, pull_back = forward(task, theta)
     return pull_back(_plain(task, linear))
@@ -70,6 +127,21 @@ def project(task: SCB, plain: Parameters) -> Parameters:
     r"""Precondition and project plain gradients.
 
     :math:`G_V = \nabla_V D^{-1}(I - \mu 1^\top)` and :math:`G_{a^{(k)}} = (I - 11^\top/T)\nabla_{a^{(k)}}/\mu_k`.
+
+    Parameters
+    ----------
+    task : a task; its :math:`\mu` is read.
+    plain : gradients in ``A`` (T, N) and ``V`` (N, N), on the task's backend.
+
+    Returns
+    -------
+    Parameters
+        Of the same shapes; columns of ``A`` sum to 0, and ``V`` times :math:`\mu` is 0.
+
+    Raises
+    ------
+    MixedBackends : ``plain`` is of another array library, device or precision than the task.
+    ShapeMismatch : ``plain`` has other sizes than the task.
     """
     check(task, plain)
     xp = task.backend.xp
@@ -84,6 +156,21 @@ def projected_gradient(task: SCB, theta: M) -> M:
     :math:`\|A\|_\mu^2 (V - \mu 1^\top) - \langle Q,A\rangle_\mu P'` and
     :math:`(\|V\|_\mu^2 - \|\mu\|^2)(a^{(k)} - 1/T) - (\langle V,P\rangle_\mu - \|\mu\|^2)(q^{(k)} - 1/T)`,
     and a step along them stays in that set.
+
+    Parameters
+    ----------
+    task : a task.
+    theta : a model on the task's backend, at its precision; admissible or not.
+
+    Returns
+    -------
+    Model
+        The direction in each of theta's arrays, of theta's type.
+
+    Raises
+    ------
+    MixedBackends : ``theta`` is of another array library, device or precision than the task.
+    ShapeMismatch : ``theta`` has other sizes than the task.
     """
     linear, pull_back = forward(task, theta)
     return pull_back(project(task, _plain(task, linear)))
@@ -92,8 +179,23 @@ def projected_gradient(task: SCB, theta: M) -> M:
 def attention_curvature(task: SCB, V):
     r"""Eigenvalues of :math:`\nabla^2_{a^{(k)}}\ell = \mu_k[\mathrm{tr}(V^\top VC) I + \|V\mu\|^2 11^\top]`.
 
-    Returns ``(bulk, top)``, each (N,): ``bulk[k]`` on the T - 1 directions that sum to zero, and
-    ``top[k]`` along the constant vector. Gradient descent on A needs steps below ``2 / max(top)``.
+    Gradient descent on A needs steps below ``2 / max(top)``.
+
+    Parameters
+    ----------
+    task : a task; its :math:`\mu` and T are read.
+    V : (N, N) value, on the task's backend.
+
+    Returns
+    -------
+    tuple of array
+        ``(bulk, top)``, each (N,) and not negative: ``bulk[k]`` on the T - 1 directions that sum to zero, and
+        ``top[k]`` along the constant vector.
+
+    Raises
+    ------
+    MixedBackends : V is of another array library, device or precision than the task.
+    ShapeMismatch : V is not (N, N).
     """
     check_array(task, "V", V, (task.vocab_size, task.vocab_size))
     bulk = task.mu * _spread(task, V, V)

@@ -51,7 +51,13 @@ TOLERANCE = 1e-11
 
 @dataclass(frozen=True, eq=False)
 class SoftmaxParameters(Model):
-    """Logits ``W`` (T, N), one column a trigger, and value ``V`` (N, N); gradients have this type too."""
+    """Logits ``W`` (T, N), one column a trigger, and value ``V`` (N, N); gradients have this type too.
+
+    Parameters
+    ----------
+    W : (T, N) array of the task's backend; a constant added to a column changes nothing.
+    V : (N, N) array of the task's backend.
+    """
 
     W: Any
     V: Any
@@ -70,14 +76,37 @@ class SoftmaxParameters(Model):
 
 
 def softmax(xp, W):
-    r""":math:`a_t = e^{w_t}/\sum_u e^{w_u}` in each column; the largest logit is subtracted first."""
+    r""":math:`a_t = e^{w_t}/\sum_u e^{w_u}` in each column; the largest logit is subtracted first.
+
+    Parameters
+    ----------
+    xp : the array-API namespace of W, such as ``task.backend.xp``.
+    W : (T, N) logits.
+
+    Returns
+    -------
+    array
+        (T, N), from 0 to 1; columns sum to 1.
+    """
     with np.errstate(under="ignore"):  # a weight too small for a float is 0
         weights = xp.exp(W - xp.max(W, axis=0, keepdims=True))
     return weights / xp.sum(weights, axis=0, keepdims=True)
 
 
 def jacobian_times(xp, A, G):
-    r""":math:`J g = a \odot (g - \langle a, g\rangle)` in each column: a gradient in attention, seen by the logits."""
+    r""":math:`J g = a \odot (g - \langle a, g\rangle)` in each column: a gradient in attention, seen by the logits.
+
+    Parameters
+    ----------
+    xp : the array-API namespace of A and G, such as ``task.backend.xp``.
+    A : (T, N) attention, as :func:`softmax` returns it.
+    G : (T, N) the gradient in attention.
+
+    Returns
+    -------
+    array
+        (T, N); columns sum to 0.
+    """
     return A * (G - xp.sum(A * G, axis=0, keepdims=True))
 
 
@@ -85,7 +114,18 @@ def jacobian_times(xp, A, G):
 
 
 def slowdown(alpha, *, K_Q, T):
-    r"""X2: :math:`\kappa(\alpha) = [(1-\alpha)(1/T + \alpha K_Q)]^2`; from :math:`1/T^2` (X1) down to 0."""
+    r"""X2: :math:`\kappa(\alpha) = [(1-\alpha)(1/T + \alpha K_Q)]^2`; from :math:`1/T^2` (X1) down to 0.
+
+    Parameters
+    ----------
+    alpha : a number or an array; 0 at the start, 1 at the truth.
+    K_Q, T : of the task.
+
+    Returns
+    -------
+    float or ndarray
+        Of alpha's shape, at least 0; in between it rises to :math:`[(K_Q + 1/T)^2/(4K_Q)]^2`, if :math:`K_Q > 1/T`.
+    """
     return ((1 - alpha) * (1 / T + alpha * K_Q)) ** 2
 
 
@@ -96,6 +136,21 @@ def velocity(alpha, beta, *, scale: str = "none", **system):
     the logits: ``"none"`` by 1; ``"start"`` by :math:`T^2`, which undoes X1's factor at the start; ``"peak"`` by
     :math:`(\max_t a_t)^{-2} = (1/T + \alpha K_Q)^{-2}`, for :math:`\alpha\ge 0`, which leaves :math:`(1-\alpha)^2`.
     Step sizes and the rates p, q, d are those of :class:`scbtheory.dynamics.System`.
+
+    Parameters
+    ----------
+    alpha, beta : numbers or arrays of one shape.
+    scale : one of ``SCALES``, see above.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    tuple
+        The velocities of alpha and beta, each of their shape, in units of η.
+
+    Raises
+    ------
+    InvalidArgument : ``scale`` is not one of ``SCALES``, or a constant is outside its range.
     """
     return _velocity(System(**system), _checked(scale), alpha, beta)
 
@@ -113,7 +168,24 @@ def _velocity(s, scale, alpha, beta):
 
 
 def flow(*, t, start=(0.0, 0.0), scale: str = "none", **system):
-    r"""Integrate :func:`velocity` from ``start``: ``(alpha, beta)`` at the times t, in units of :math:`1/\eta`."""
+    r"""Integrate :func:`velocity` from ``start``: ``(alpha, beta)`` at the times t, in units of :math:`1/\eta`.
+
+    Parameters
+    ----------
+    t : times, a number or an array in any order.
+    start : two finite numbers, (alpha, beta) at time 0.
+    scale : one of ``SCALES``, as for :func:`velocity`.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    tuple of ndarray
+        alpha and beta, each of t's shape.
+
+    Raises
+    ------
+    InvalidArgument : as for :func:`velocity`; the start or a time is not finite, a time below 0, or the solver gave up.
+    """
     s, scale = System(**system), _checked(scale)
     return tuple(
         integrate(
@@ -128,11 +200,25 @@ def matrix_flow(
 ) -> list[SoftmaxParameters]:
     r"""Integrate :math:`\dot w = -\eta_A\,\mathrm{scale}\, J G_a`, :math:`\dot V = -\eta_V G_V`: all T N + N² numbers.
 
-    Nothing of X2 is used. Returns the parameters at the times t, in any order.
+    Nothing of X2 is used.
+
+    Parameters
+    ----------
+    task : a task.
+    theta : where the flow begins, with ``W`` (T, N) and ``V`` (N, N).
+    t : times in units of :math:`1/\eta`, a number or an array in any order.
+    scale : one of ``SCALES``, see :func:`speed_factor`.
+    eta_V, eta_A : positive weights of the two step sizes.
+
+    Returns
+    -------
+    list of SoftmaxParameters
+        The parameters at the times t, in their order, of an array row by row.
 
     Raises
     ------
-    InvalidArgument : theta is not of softmax attention, or a step size is not above 0.
+    InvalidArgument : theta is not of softmax attention, or a step size is not above 0; or ``scale`` is not one of
+        ``SCALES``, a time is negative or not finite, or the solver gave up.
     """
     if not isinstance(theta, SoftmaxParameters):
         raise InvalidArgument(f"theta is {type(theta).__name__}; expected SoftmaxParameters, whose W are logits")
@@ -160,7 +246,23 @@ def matrix_flow(
 
 
 def speed_factor(xp, A, scale: str):
-    """What ``scale`` multiplies the logits' steps by, one number a column, (1, N)."""
+    """What ``scale`` multiplies the logits' steps by, one number a column, (1, N).
+
+    Parameters
+    ----------
+    xp : the array-API namespace of A, such as ``task.backend.xp``.
+    A : (T, N) attention.
+    scale : ``"none"`` for 1, ``"start"`` for T², ``"peak"`` for one over the square of the column's largest entry.
+
+    Returns
+    -------
+    array
+        (1, N), at least 1 where attention is a softmax.
+
+    Raises
+    ------
+    InvalidArgument : ``scale`` is not one of ``SCALES``.
+    """
     one = xp.ones_like(A[:1, :])
     if _checked(scale) == "none":
         return one
@@ -181,6 +283,15 @@ def second_position(first: float, second: float) -> float:
        \Big[\frac{q_2}{u} - \frac{q_1(1-a)}{a}\Big]\Big/\Big[\frac{q_1^2}{a^3} + \frac{a}{K_Q(1-a)^2}\Big],
 
     and c is when u, which starts at :math:`1 - q_2/q_1`, reaches 0.
+
+    Parameters
+    ----------
+    first, second : the two weights :math:`q_1 > q_2`, which sum to 1.
+
+    Returns
+    -------
+    float
+        c, above 0: small for nearly equal weights, growing without bound as the second one vanishes.
 
     Raises
     ------
@@ -214,6 +325,21 @@ def positions_flow(*, t, first: float, second: float, T: float):
     r"""X4: attention on both positions and :math:`\beta`, from scratch, at times t in units of 1/η.
 
     Columns of Q are all ``first`` and ``second`` on two positions, so that three numbers stay closed at every T.
+
+    Parameters
+    ----------
+    t : times, a number or an array in any order.
+    first, second : the two weights, the larger one first; they sum to 1.
+    T : context length, at least 3; need not be whole.
+
+    Returns
+    -------
+    tuple of ndarray
+        Attention on the first and on the second position, and beta; each of t's shape.
+
+    Raises
+    ------
+    InvalidArgument : as for :func:`second_position`; T is below 3, a time below 0 or not finite, or the solver gave up.
     """
     q_1, q_2 = _weights(first, second)
     if real("T", T) < 3:
@@ -250,6 +376,19 @@ class SoftmaxDescent(Stage):
 
     :math:`w \leftarrow w - \eta\,\eta_A\,\mathrm{scale}\,J\hat G_a` and
     :math:`V \leftarrow V - \eta\,\eta_V \hat G_V`; the learner's attention is the softmax, positive from the start on.
+
+    Parameters
+    ----------
+    batch_size : samples of a step.
+    step_size : :math:`\eta`, above 0.
+    eta_V, eta_A : positive weights of the two step sizes.
+    scale : one of ``SCALES``, see :func:`speed_factor`.
+    max_steps : steps after which the stage ends; by default none within reach.
+    name : what the stage is called in a run's record.
+
+    Raises
+    ------
+    InvalidArgument : a count is no whole number from 1 on, a step size or weight is not above 0, or another ``scale``.
     """
 
     batch_size: int
@@ -296,14 +435,38 @@ class SoftmaxDescent(Stage):
 
 
 def descent(task: SCB, step_size: float = 0.1, *, batch_size: int = 1024, steps: int | None = None, scale="peak"):
-    """The softmax model with balanced steps; beside it belongs :func:`scbtheory.training.projected_sgd`."""
+    r"""The softmax model with balanced steps; beside it belongs :func:`scbtheory.training.projected_sgd`.
+
+    Parameters
+    ----------
+    task : a task with :math:`K_P, K_Q > 0`, which choose the weights.
+    step_size : :math:`\eta`, above 0.
+    batch_size : samples of a step.
+    steps : how many; without it, until a run's samples are used up.
+    scale : one of ``SCALES``, see :func:`speed_factor`.
+
+    Returns
+    -------
+    tuple of SoftmaxDescent
+        The one stage, for :func:`scbtheory.training.train`.
+
+    Raises
+    ------
+    InvalidArgument : as for :class:`SoftmaxDescent`.
+    """
     speed: dict[str, Any] = {"step_size": step_size, "eta_V": 1 / task.K_Q, "eta_A": 1 / task.K_P}
     return (SoftmaxDescent(batch_size, scale=scale, max_steps=2**62 if steps is None else steps, **speed),)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """X3: how alike two trained models are; cosines are in the μ-inner product, of what lies above the start."""
+    """X3: how alike two trained models are; cosines are in the μ-inner product, of what lies above the start.
+
+    Parameters
+    ----------
+    attention, value : cosines, from -1 to 1.
+    support : share of columns whose supports are the same, from 0 to 1.
+    """
 
     attention: float
     value: float
@@ -311,7 +474,19 @@ class Agreement:
 
 
 def agreement(task: SCB, first: Parameters, second: Parameters, relative: float = 0.25) -> Agreement:
-    r"""Compare :math:`A - 11^\top/T` and :math:`V - \mu1^\top` of two models, and the columns' supports."""
+    r"""Compare :math:`A - 11^\top/T` and :math:`V - \mu1^\top` of two models, and the columns' supports.
+
+    Parameters
+    ----------
+    task : the task that both were trained on.
+    first, second : ``A`` (T, N) and ``V`` (N, N); both away from the start, where no cosine exists.
+    relative : a support has the entries that exceed this part of their column's largest deviation from its mean.
+
+    Returns
+    -------
+    Agreement
+        Cosines of attention and of values, and the share of equal supports.
+    """
     from scbtheory.training import prominent
 
     xp, start = task.backend.xp, Parameters.initial(task)

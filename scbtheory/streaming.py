@@ -46,6 +46,27 @@ def gradient(
     ``task.sample``, but tokens are drawn from random bits of their own, as many at a time as a byte holds (see
     :mod:`scbtheory.kernels.packing`): two or more up to 16 tokens, one up to 256. Beyond, ``packed`` changes nothing.
     Sums that threads keep of their own may take ``memory`` bytes once more.
+
+    Parameters
+    ----------
+    task : a task; its backend draws and computes.
+    theta : a model on that backend, at its precision.
+    batch_size : samples, at least 1.
+    seed, step, first : which samples, as in :meth:`scbtheory.SCB.sample`.
+    projected : whether to return G6's estimator, and not the plain gradient.
+    packed : whether to draw several tokens at a time.
+    memory : bytes, at least 1.
+
+    Returns
+    -------
+    Model
+        The gradient in each of theta's arrays, of theta's type.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range, or the tokens of one part do not fit the available memory.
+    MixedBackends : ``theta`` is of another array library, device or precision than the task.
+    ShapeMismatch : ``theta`` has other sizes than the task.
     """
     batch_size, memory = count("batch_size", batch_size), count("memory", memory)
     linear, pull_back = forward(task, theta)
@@ -101,7 +122,7 @@ def _packed(task, theta, batch_size, seed, step, first, projected, memory):
 class Packs:
     """Some samples of a batch, in packs of m that share a trigger (see :mod:`scbtheory.kernels.packing`).
 
-    Attributes
+    Parameters
     ----------
     codes, of : (packs, T) the codes; (packs,) the trigger of each pack.
     seat : (samples,) where a sample sits: token ``seat % m`` of the codes of pack ``seat // m``.
@@ -120,7 +141,22 @@ class Packs:
 def draw_packs(task: SCB, batch_size: int, *, seed: int, step: int = 0, first: int = 0, memory: int = MEMORY):
     """Yield ``batch_size`` samples as :class:`Packs`, each with at most ``memory`` bytes of codes, or one pack.
 
-    ``first`` skips the random bits of that many samples of the step.
+    Parameters
+    ----------
+    task : of at most 256 tokens, for a code is a byte; not checked.
+    batch_size : samples, all of one step.
+    seed, step : a run and a batch of it, as in :meth:`scbtheory.SCB.sample`.
+    first : skips the random bits of that many samples of the step.
+    memory : bytes.
+
+    Yields
+    ------
+    Packs
+        Arrays on the task's backend, codes of 8 bits and all else of 64.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range; raised when the first packs are asked for.
     """
     backend, xp, N, T = task.backend, task.backend.xp, task.vocab_size, task.context_length
     (triggers, positions, outputs, tokens), first = _streams(task, batch_size, seed, step, first)

@@ -8,6 +8,7 @@ samples; and a run that diverges counts as one.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from scipy import stats
 from scbtheory.checks import count
 from scbtheory.errors import InvalidArgument, nearest
 from scbtheory.task import SCB
-from scbtheory.training import History, train
+from scbtheory.training import History, NoSupport, train
 
 __all__ = ["Comparison", "Exponent", "Factor", "Run", "at", "compare", "fit_exponent", "paired_factor", "run_all"]
 
@@ -32,7 +33,7 @@ def __dir__():
 class Run:
     """One run that another process can be given: what :func:`scbtheory.training.train` is called with.
 
-    Attributes
+    Parameters
     ----------
     task, stages, seed : of the run; it trains on the task's own backend and in its precision.
     options : further arguments of ``train``, such as ``start``, ``max_samples``, ``mu``, ``packed`` and ``record``.
@@ -49,13 +50,30 @@ class Run:
         return cls(task, tuple(stages), seed, {"packed": False} | options)
 
     def __call__(self) -> History:
-        return train(self.task, self.stages, seed=self.seed, **self.options)
+        with warnings.catch_warnings():  # a comparison counts its failures itself
+            warnings.simplefilter("ignore", NoSupport)
+            return train(self.task, self.stages, seed=self.seed, **self.options)
 
 
 def run_all(runs: Sequence[Run], *, jobs: int | None = None) -> list[History]:
     """Run everything in ``jobs`` processes (as many as cores by default; 1: in this one), in the order given.
 
     The histories do not depend on ``jobs``.
+
+    Parameters
+    ----------
+    runs : what to run.
+    jobs : processes, never more than runs.
+
+    Returns
+    -------
+    list of History
+        One for each run.
+
+    Raises
+    ------
+    InvalidArgument : ``jobs`` is not a whole number of at least 1, or :func:`scbtheory.training.train` refuses a run.
+    TypeError : two or more processes, and a task on a backend that is not known by its name.
     """
     jobs = min((os.cpu_count() or 1) if jobs is None else count("jobs", jobs), len(runs))
     if jobs <= 1:
@@ -69,7 +87,13 @@ def _call(run):
 
 
 class Factor(NamedTuple):
-    """A ratio of geometric means with its confidence interval, paired by seed."""
+    """A ratio of geometric means with its confidence interval, paired by seed.
+
+    Parameters
+    ----------
+    ratio : the factor; 0 where a better run diverged, infinite where every worse one did.
+    low, high : the interval's ends.
+    """
 
     ratio: float
     low: float
@@ -77,7 +101,13 @@ class Factor(NamedTuple):
 
 
 class Exponent(NamedTuple):
-    """A slope of log y against log x with its confidence interval."""
+    """A slope of log y against log x with its confidence interval.
+
+    Parameters
+    ----------
+    slope : the exponent in y ∝ x^slope.
+    low, high : the interval's ends.
+    """
 
     slope: float
     low: float
@@ -162,7 +192,12 @@ def fit_exponent(x, y, confidence: float = 0.95) -> Exponent:
 class Comparison:
     """Histories of several methods: ``histories[name][variant][i]`` belongs to ``seeds[i]``.
 
-    ``variants[name]`` are the stages that were tried; ``budget`` the samples that each run could use.
+    Parameters
+    ----------
+    histories : of each method, variant and seed.
+    variants : ``variants[name]`` are the stages that were tried.
+    seeds : those of all runs, the same for every method.
+    budget : the samples that each run could use.
     """
 
     histories: dict[str, list[list[History]]]
@@ -207,7 +242,23 @@ class Comparison:
 
 
 def at(history: History, column: str, samples) -> np.ndarray:
-    """A column's value after so many samples: that of the latest record."""
+    """A column's value after so many samples: that of the latest record.
+
+    Parameters
+    ----------
+    history : a run.
+    column : one of its columns, such as ``"loss"``.
+    samples : a number or an array.
+
+    Returns
+    -------
+    float or ndarray
+        Of the shape of ``samples``; infinite from the sample on at which the run diverged.
+
+    Raises
+    ------
+    AttributeError : the history has no such column.
+    """
     index = np.searchsorted(history.samples, samples, side="right") - 1
     values = getattr(history, column)[np.maximum(index, 0)]
     if history.divergence is None:
@@ -222,7 +273,24 @@ def compare(
 ) -> Comparison:  # fmt: skip
     """Run every variant of every method on every seed with the same samples.
 
-    ``methods`` maps a name to its variants, each a sequence of stages; ``starts`` maps names to parameters.
+    Parameters
+    ----------
+    task : the task that all train on.
+    methods : maps a name to its variants, each a sequence of stages.
+    seeds : two or more, all different.
+    max_samples : of each run, at least 1.
+    jobs : processes, as in :func:`run_all`.
+    starts : maps names to parameters to begin with, where these are not the usual ones.
+
+    Returns
+    -------
+    Comparison
+        With the histories of all runs, in the order of ``seeds``.
+
+    Raises
+    ------
+    InvalidArgument : seeds are fewer than two or repeat, ``starts`` names no method, or as in :func:`run_all`.
+    TypeError : as in :func:`run_all`.
     """
     if len(set(seeds)) < max(2, len(seeds)):
         raise InvalidArgument(f"seeds is {tuple(seeds)}; a comparison needs two or more, all different")

@@ -34,12 +34,12 @@ TOKENS, TRIGGERS, POSITIONS, OUTPUTS = range(4)  # the purposes that random stre
 class Batch:
     """B samples of the task, on the task's backend.
 
-    Attributes
+    Parameters
     ----------
     tokens : (B, T) smallest unsigned integers that hold N.
-    trigger : (B,) the last token, which chooses the row of attention.
-    output : (B,) the next token, to be predicted.
+    trigger, output : (B,) the last token, which chooses the column of attention; the next token, to be predicted.
     position : (B,) the position that the output was copied from; latent, a learner never sees it.
+    drawn : whether this package drew them, so that their numbers need no check of their range.
     """
 
     tokens: Any
@@ -364,7 +364,17 @@ def _by_elimination(P) -> np.ndarray:
 
 
 def distribution_function(probabilities) -> np.ndarray:
-    """Cumulative sums, exactly 1 from the last possible outcome on, so that u < 1 never overshoots."""
+    """Cumulative sums, exactly 1 from the last possible outcome on, so that u < 1 never overshoots.
+
+    Parameters
+    ----------
+    probabilities : (n,) not negative, of sum 1 to rounding; not checked.
+
+    Returns
+    -------
+    ndarray
+        (n,), rising to 1; read-only.
+    """
     cdf = np.minimum(np.cumsum(probabilities), 1.0)
     cdf[np.flatnonzero(probabilities)[-1] :] = 1.0
     return _kept(cdf)

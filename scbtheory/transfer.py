@@ -50,20 +50,50 @@ PARTS = 50  # batches that a measured variance is averaged over
 
 
 class Correlations(NamedTuple):
-    r""":math:`K_{\hat P} = \|\hat P'\|_\mu^2` and :math:`K_\times = \langle\hat P', P'\rangle_\mu`."""
+    r""":math:`K_{\hat P} = \|\hat P'\|_\mu^2` and :math:`K_\times = \langle\hat P', P'\rangle_\mu`.
+
+    Parameters
+    ----------
+    K_hat, K_cross : the two numbers, the first at least 0.
+    """
 
     K_hat: float
     K_cross: float
 
 
 def correlations(task: SCB, P_hat) -> Correlations:
-    r"""Measure a pretrained :math:`\hat P`; its stationary law need not be :math:`\mu` (see :func:`centred`)."""
+    r"""Measure a pretrained :math:`\hat P`; its stationary law need not be :math:`\mu` (see :func:`centred`).
+
+    Parameters
+    ----------
+    task, P_hat : as for :func:`centred`, whose errors these are too.
+
+    Returns
+    -------
+    Correlations
+        Its ``K_hat`` and ``K_cross``.
+    """
     hat, own = centred(task, P_hat), task.P - task.mu[:, None]
     return Correlations(task.inner(hat, hat), task.inner(hat, own))
 
 
 def centred(task: SCB, P_hat):
-    r""":math:`\hat P' = \hat P(I - \mu1^\top) = \hat P - (\hat P\mu)1^\top`, (N, N)."""
+    r""":math:`\hat P' = \hat P(I - \mu1^\top) = \hat P - (\hat P\mu)1^\top`, (N, N).
+
+    Parameters
+    ----------
+    task : a task; its :math:`\mu` is read.
+    P_hat : (N, N) the pretrained matrix, whose columns are distributions.
+
+    Returns
+    -------
+    array
+        (N, N), on the task's backend; its columns sum to 0, and it takes :math:`\mu` to 0.
+
+    Raises
+    ------
+    ShapeMismatch, NotADistribution : ``P_hat`` is not (N, N), or a column of it is not a distribution.
+    """
     host = task.backend.to_numpy(P_hat) if not isinstance(P_hat, list) else np.asarray(P_hat)
     N = task.vocab_size
     if host.shape != (N, N):
@@ -78,6 +108,16 @@ def start(task: SCB, P_hat, theta: float = 1.0) -> Parameters:
     r"""The start of finetuning: :math:`A = 11^\top/T`, :math:`V = \mu1^\top + \theta\hat P'`.
 
     V satisfies :math:`1^\top V = 1^\top` and :math:`V\mu = \mu` whatever the stationary law of :math:`\hat P`.
+
+    Parameters
+    ----------
+    task, P_hat : as for :func:`centred`, whose errors these are too.
+    theta : :math:`\theta`, the pretrained part's weight.
+
+    Returns
+    -------
+    Parameters
+        ``A`` (T, N) and ``V`` (N, N).
     """
     scratch = Parameters.initial(task)
     return Parameters(scratch.A, scratch.V + centred(task, P_hat) * float(theta))
@@ -91,6 +131,15 @@ def correlation_range(task: SCB) -> tuple[float, float]:
 
     :math:`\hat P D` ranges over the couplings of :math:`\mu` with itself, and :math:`K_\times` is linear in it:
     two linear programs.
+
+    Parameters
+    ----------
+    task : a task; its P is read.
+
+    Returns
+    -------
+    tuple of float
+        The least, at most 0, and the largest, at least :math:`K_P`.
     """
     least, largest = (float(_host_correlation(task, extreme)) for extreme in _extremes(task))
     return least, largest
@@ -121,10 +170,22 @@ def pretrained(task: SCB, K_cross: float, *, spread: float = 0.9, seed: int = 0)
     :math:`1^\top R = 0`, :math:`\langle R, P'\rangle_\mu = 0`; :math:`\rho` is ``spread`` times the largest that keeps
     :math:`\hat P\ge0`.
 
+    Parameters
+    ----------
+    task : a task with :math:`K_P > 0`; its P is read.
+    K_cross : the correlation, within :func:`correlation_range`.
+    spread : from 0, no random part, to 1.
+    seed : of R, a whole number from 0 to below :math:`2^{64}`.
+
+    Returns
+    -------
+    array
+        (N, N), on the task's backend; columns are distributions.
+
     Raises
     ------
     InvalidArgument : no :math:`\hat P` has this correlation; the message gives the range of those that exist.
-        Or ``spread`` is not in [0, 1]. Or N = 2 and K_cross = 0: then only :math:`\mu1^\top` is left.
+        Or ``spread`` or ``seed`` is out of range. Or N = 2 and K_cross = 0: then only :math:`\mu1^\top` is left.
     """
     if not 0 <= spread <= 1:
         raise InvalidArgument(f"spread is {spread!r}; expected a number from 0 to 1")
@@ -170,7 +231,13 @@ def _room(base, direction):
 
 
 class TransferSystem(NamedTuple):
-    r"""The constants of T1; ``system`` holds K_P, K_Q, T and the step sizes."""
+    """The constants of T1; ``system`` holds K_P, K_Q, T and the step sizes.
+
+    Parameters
+    ----------
+    system : a :class:`scbtheory.dynamics.System`.
+    K_hat, K_cross : see :class:`Correlations`.
+    """
 
     system: System
     K_hat: float
@@ -193,6 +260,21 @@ def velocity(alpha, beta, gamma, *, K_hat, K_cross, **system):
     :math:`\dot\alpha = \eta_A[(\beta K_P + \gamma K_\times) - (\beta^2K_P + 2\beta\gamma K_\times
     + \gamma^2K_{\hat P})\alpha]`, :math:`\dot\beta = \eta_V[(1/T + \alpha K_Q) - (1/T + \alpha^2K_Q)\beta]`,
     :math:`\dot\gamma = -\eta_V(1/T + \alpha^2K_Q)\gamma`.
+
+    Parameters
+    ----------
+    alpha, beta, gamma : numbers or arrays of one shape.
+    K_hat, K_cross : see :class:`Correlations`.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    tuple
+        The velocities of the three, each of their shape, in units of η.
+
+    Raises
+    ------
+    InvalidArgument : a constant is outside its range, or :math:`K_\times^2 > K_{\hat P}K_P`.
     """
     return _velocity(_system(K_hat, K_cross, system), alpha, beta, gamma)
 
@@ -207,7 +289,23 @@ def _velocity(c, alpha, beta, gamma):
 
 
 def flow(*, t, K_hat, K_cross, theta: float = 1.0, **system):
-    r"""Integrate T1 from :math:`(\alpha,\beta,\gamma) = (0, 0, \theta)`; the three at times t, in :math:`1/\eta`."""
+    r"""Integrate T1 from :math:`(\alpha,\beta,\gamma) = (0, 0, \theta)`; the three at times t, in :math:`1/\eta`.
+
+    Parameters
+    ----------
+    t : times, a number or an array in any order.
+    K_hat, K_cross, theta : see :class:`Correlations` and :func:`start`.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    tuple of ndarray
+        :math:`\alpha`, :math:`\beta` and :math:`\gamma`, each of t's shape.
+
+    Raises
+    ------
+    InvalidArgument : as for :func:`velocity`; a time or theta is not finite, or a time negative; or the solver gave up.
+    """
     c = _system(K_hat, K_cross, system)
     s = c.system
     return tuple(
@@ -223,9 +321,21 @@ def time_to(level: float, *, K_hat, K_cross, theta: float = 1.0, longest: float 
 
     Infinite where it does not within ``longest``. On the wrong branch it is attention's distance that counts.
 
+    Parameters
+    ----------
+    level : above 0.
+    K_hat, K_cross, theta : see :class:`Correlations` and :func:`start`.
+    longest : the last time looked at, above 0.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    float
+        At most ``longest``, or infinity.
+
     Raises
     ------
-    InvalidArgument : the level or ``longest`` is not above 0, or another number is not finite.
+    InvalidArgument : the level or ``longest`` is not above 0, or another number is not finite; or as for :func:`flow`.
     """
     c, level, longest = _system(K_hat, K_cross, system), positive("level", level), positive("longest", longest)
     s = c.system
@@ -268,7 +378,18 @@ def _between(level, peak, **where):
 
 
 def lift(task: SCB, P_hat, alpha: float, beta: float, gamma: float) -> Parameters:
-    r"""T1's space: :math:`V = \mu1^\top + \beta P' + \gamma\hat P'`, :math:`A = 11^\top/T + \alpha Q'`."""
+    r"""T1's space: :math:`V = \mu1^\top + \beta P' + \gamma\hat P'`, :math:`A = 11^\top/T + \alpha Q'`.
+
+    Parameters
+    ----------
+    task, P_hat : as for :func:`centred`, whose errors these are too.
+    alpha, beta, gamma : the coordinates.
+
+    Returns
+    -------
+    Parameters
+        ``A`` (T, N) and ``V`` (N, N).
+    """
     scratch = Parameters.initial(task)
     V = scratch.V + beta * (task.P - scratch.V) + gamma * centred(task, P_hat)
     return Parameters(scratch.A + alpha * (task.Q - scratch.A), V)
@@ -282,6 +403,22 @@ def shifted(task: SCB, P_hat, amount: float, *, seed: int = 0):
 
     :math:`\hat P'` and with it :math:`K_\times` are only multiplied by :math:`1-\epsilon`: the effect of the law can
     be seen alone.
+
+    Parameters
+    ----------
+    task : a task; its N and its backend are read.
+    P_hat : (N, N) array on the task's backend.
+    amount : :math:`\epsilon`, from 0 to below 1.
+    seed : of :math:`\nu`, Dirichlet(1); a whole number from 0 to below :math:`2^{64}`.
+
+    Returns
+    -------
+    array
+        (N, N).
+
+    Raises
+    ------
+    InvalidArgument : ``amount`` or ``seed`` is out of range.
     """
     if not 0 <= amount < 1:
         raise InvalidArgument(f"amount is {amount!r}; expected a number from 0 to below 1")
@@ -291,13 +428,30 @@ def shifted(task: SCB, P_hat, amount: float, *, seed: int = 0):
 
 
 def uncentred_start(task: SCB, P_hat) -> Parameters:
-    r"""Finetuning that takes :math:`\hat P` as it is: :math:`V = \hat P`, with :math:`V\mu \ne \mu` for another law."""
+    r"""Finetuning that takes :math:`\hat P` as it is: :math:`V = \hat P`, with :math:`V\mu \ne \mu` for another law.
+
+    Parameters
+    ----------
+    task, P_hat : as for :func:`centred`, whose errors these are too.
+
+    Returns
+    -------
+    Parameters
+        ``A`` (T, N) uniform and ``V`` (N, N).
+    """
     centred(task, P_hat)  # the checks
     return Parameters(Parameters.initial(task).A, task.backend.asarray(task.backend.to_numpy(P_hat)))
 
 
 class OtherLaw(NamedTuple):
-    """One row of :func:`other_law`: what a shift of the stationary law costs."""
+    r"""One row of :func:`other_law`: what a shift of the stationary law costs.
+
+    Parameters
+    ----------
+    amount, offset, K_cross : :math:`\epsilon`, :math:`\|\hat P\mu-\mu\|` and the correlation after the shift.
+    predicted, measured : the factor on the variance, by :func:`noise_factor` and on samples.
+    time_centred, time_uncentred : of :math:`\alpha` reaching the level, in :math:`1/\eta`; infinite beyond 60.
+    """
 
     amount: float
     offset: float
@@ -313,6 +467,16 @@ def noise_factor(task: SCB, V) -> float:
 
     :math:`1 + \delta^\top V'CV'^\top\delta/\mathrm{tr}(V'CV'^\top C)` with :math:`\delta = V\mu - \mu` and
     :math:`V' = V(I - \mu1^\top)`: the residual has second moment :math:`C + \delta\delta^\top` instead of C.
+
+    Parameters
+    ----------
+    task : a task; its :math:`\mu` is read.
+    V : (N, N) array on the task's backend, with :math:`V' \ne 0`.
+
+    Returns
+    -------
+    float
+        At least 1; 1 where :math:`V\mu = \mu`.
     """
     xp, delta = task.backend.xp, V @ task.mu - task.mu
     prime = V - (V @ task.mu)[:, None]
@@ -327,6 +491,23 @@ def other_law(task: SCB, P_hat, amounts, *, samples: int = 50_000, level: float 
     taking :math:`\hat P` uncentred multiplies the variance of the first attention gradient (:func:`noise_factor`, and
     measured), and the times at which the **full matrix flow** reaches :math:`\alpha` = ``level`` from either start. G_V
     and G_a only see :math:`V(I-\mu1^\top)`, so the two times are the same: the law costs variance, not time.
+
+    Parameters
+    ----------
+    task, P_hat, amounts : as for :func:`shifted`; one row for each amount.
+    samples : in all, in 50 batches, for each measured variance.
+    level : of :math:`\alpha`, on the flow with balanced steps.
+    seed : of the shifts and of the samples.
+
+    Returns
+    -------
+    list of OtherLaw
+        In the order of ``amounts``.
+
+    Raises
+    ------
+    InvalidArgument : an amount or ``seed`` is out of range, or ``samples`` is not a whole number.
+    NotADistribution : a shifted matrix has a column that is not a distribution.
     """
     rows = []
     batches = [task.sample(max(1, samples // PARTS), seed=seed, step=step) for step in range(PARTS)]

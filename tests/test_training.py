@@ -113,8 +113,83 @@ def test_default_batches_grow_like_T_and_like_log_T():
     assert sizes[1] == pytest.approx(100 * sizes[0], rel=1e-3)
     # z² η w T / 2 with w = largest / K_P
     assert sizes[0] == pytest.approx(0.5 * 36 * 0.1 * 1000 * 0.4 / 0.25, abs=1)
-    small = [training.proximal_batch(T=T, N=3) for T in (1000, 1_000_000)]
-    assert small[1] - small[0] == pytest.approx(64 * np.log(1000), abs=1.01)
+    told = {"K_P": 0.25, "K_Q": 0.5, "largest": 0.4, "smallest": 0.2}
+    small = [training.proximal_batch(T=T, N=3, **told) for T in (1000, 1_000_000)]
+    # log(TN) w / (μ_min q²) with q = K_Q / 2
+    assert small[0] == pytest.approx(np.log(3000) * 1.6 / (0.2 * 0.25**2), abs=1)
+    assert small[1] - small[0] == pytest.approx(np.log(1000) * 128, abs=1.01)
+
+
+@pytest.mark.parametrize("name", ["K_P", "T", "largest", "step_size", "sign", "K_Q", "smallest", "share"])
+@pytest.mark.parametrize("value", [0.0, -1, float("nan")])
+def test_default_batches_refuse_numbers_that_no_task_has(name, value):
+    told = {"K_P": 0.25, "T": 100, "largest": 0.4}
+    batch = training.boost_batch
+    if name in ("K_Q", "smallest", "share"):
+        told, batch = told | {"K_Q": 0.5, "N": 3, "smallest": 0.2}, training.proximal_batch
+    assert batch(**told) > 1
+    with pytest.raises(scb.SCBError, match=name):
+        batch(**(told | {name: value}))
+
+
+def test_the_first_batch_falls_to_the_second_and_serves_both_claims(task):
+    boost, proximal, *_ = training.algorithm(task)
+    told = {"K_P": task.K_P, "T": 200, "largest": float(task.mu.max())}
+    assert proximal.batch_size == boost.last_batch
+    assert boost.batch_size == max(proximal.batch_size, training.boost_batch(sign=4.5, **told))
+    falling = training.Boost(1000, 0.1, last_batch=300)
+    sizes = [falling.size(n) for n in range(20)]
+    assert sizes[:3] == [1000, 910, 827]  # 1000 / 1.1^n, rounded up
+    assert sizes[12] == 319
+    assert sizes[13:] == [300] * 7
+    assert training.Boost(1000).size(50) == 1000
+
+
+def test_boost_does_not_end_before_its_batch_has_fallen(task):
+    stage = training.Boost(64, last_batch=16)
+    learner = training.Learner(task, 0, scb.dynamics.lift(task, 0.5, 0.5), task.mu)
+    noise = 1e-9 * np.random.default_rng(0).standard_normal(task.Q.shape)
+    learner.theta = scb.Parameters(learner.theta.A + noise, learner.theta.V)  # the support stands out at once
+    assert stage.verdict(learner, 10) is None
+    assert stage.verdict(learner, 15).startswith("the support stands out")
+
+
+HARD = {
+    "many tokens": scb.SCB.random(40, 300, 2, seed=1),
+    "many positions": scb.SCB.random(12, 300, 6, seed=1),
+    "a rare token": scb.SCB(
+        [[0.002, 0.001, 0.004], [0.798, 0.199, 0.396], [0.2, 0.8, 0.6]], scb.SCB.random(3, 100, 2, seed=3).Q
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_the_default_batches_find_every_support_of_a_hard_task(name):
+    task = HARD[name]
+    history = training.train(task, training.algorithm(task)[:3], seed=5, record=1e9)
+    np.testing.assert_array_equal(history.theta.A > 0, task.Q > 0)
+
+
+def test_a_stage_that_ends_without_a_support_says_so(task):
+    few = (training.Boost(8, max_steps=5), training.Round())
+    with pytest.warns(training.NoSupport, match="stage boost ended without a support after 40 samples: 5 steps"):
+        training.train(task, few, seed=1)
+    with pytest.warns(training.NoSupport, match="stage proximal"):
+        training.train(task, (training.Proximal(8, max_steps=3), training.Round()), seed=1)
+    with pytest.warns(training.NoSupport, match="stage moments .* 3 columns without a position that passes"):
+        training.train(task, (training.MomentStart(10, false_alarm=1e-6),), seed=1)
+
+
+def test_a_task_without_a_background_is_refused():
+    full = scb.SCB.random(3, 5, 5, seed=0)
+    with pytest.raises(scb.SCBError, match="copies from every position"):
+        training.algorithm(full)
+    assert len(training.algorithm(full, first="moments")) == 2
+
+
+def test_three_batch_sizes_are_asked_for(task):
+    with pytest.raises(scb.SCBError, match="expected three"):
+        training.algorithm(task, batch_sizes=(100, 10))
 
 
 # --- stages --------------------------------------------------------------------------------------
@@ -168,6 +243,7 @@ def test_a_proximal_step_is_threshold_then_centring(task):
     assert learner.samples == 64
 
 
+@pytest.mark.filterwarnings("ignore::scbtheory.training.NoSupport")  # a few steps find none
 def test_thresholding_keeps_the_noise_of_the_other_positions_out(task):
     start = scb.dynamics.lift(task, 0.5, 0.5)
     ends = [
@@ -326,6 +402,7 @@ def test_a_changed_support_starts_the_waiting_again(task):
     assert learner.memory["unchanged"] == 0
 
 
+@pytest.mark.filterwarnings("ignore::scbtheory.training.NoSupport")  # a few steps find none
 def test_with_estimated_frequencies_V_stays_on_their_set(task):
     history = training.train(task, (Boost(50, max_steps=8),), seed=2, mu="estimated")
     mu = history.state["learner/mu"]
@@ -378,6 +455,7 @@ def test_the_estimator_is_that_of_the_model(backend, agree):
             agree(backend, x, backend.to_numpy(y))
 
 
+@pytest.mark.filterwarnings("ignore::scbtheory.training.NoSupport")  # a few steps find none
 def test_the_algorithm_runs_on_every_backend(backend):
     task = scb.SCB.random(3, 40, 2, seed=0, backend=backend)
     stages = (Boost(400, max_steps=3), Proximal(50, max_steps=3), Round(), Refit(20, max_steps=8))

@@ -9,6 +9,9 @@ from scbtheory.errors import InvalidArgument, ShapeMismatch
 from scbtheory.training import Boost, Descent, History, Learner, Proximal, Refit, Round
 
 
+pytestmark = pytest.mark.filterwarnings("ignore::scbtheory.training.NoSupport")  # a few steps find none
+
+
 @pytest.fixture(scope="module")
 def task():
     return scb.SCB.random(3, 200, 2, seed=0)

@@ -16,7 +16,13 @@ from scbtheory.task import SCB
 
 
 class Coordinates(NamedTuple):
-    r"""The nearest point of the plane, and how far it is: :math:`\sqrt{\|\Delta A\|_\mu^2 + \|\Delta V\|_\mu^2}`."""
+    r"""The nearest point of the plane, and how far it is: :math:`\sqrt{\|\Delta A\|_\mu^2 + \|\Delta V\|_\mu^2}`.
+
+    Parameters
+    ----------
+    alpha, beta : coordinates of the point; (0, 0) is the start and (1, 1) the truth.
+    distance : from there, at least 0.
+    """
 
     alpha: float
     beta: float
@@ -24,7 +30,22 @@ class Coordinates(NamedTuple):
 
 
 def lift(task: SCB, alpha: float, beta: float) -> Parameters:
-    r"""R1's plane: :math:`A = 11^\top/T + \alpha Q'`, :math:`V = \mu 1^\top + \beta P'`."""
+    r"""R1's plane: :math:`A = 11^\top/T + \alpha Q'`, :math:`V = \mu 1^\top + \beta P'`.
+
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    alpha, beta : the coordinates; (0, 0) is the start and (1, 1) the truth.
+
+    Returns
+    -------
+    Parameters
+        ``A`` (T, N) and ``V`` (N, N).
+
+    Raises
+    ------
+    InvalidArgument : a coordinate is not a finite number.
+    """
     start = Parameters.initial(task)
     alpha, beta = real("alpha", alpha), real("beta", beta)
     return Parameters(start.A + alpha * (task.Q - start.A), start.V + beta * (task.P - start.V))
@@ -35,9 +56,20 @@ def reduce(task: SCB, theta: Parameters) -> Coordinates:
 
     :math:`\alpha = \langle A - 11^\top/T, Q'\rangle_\mu/K_Q`, :math:`\beta = \langle V - \mu1^\top, P'\rangle_\mu/K_P`.
 
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    theta : ``A`` (T, N) and ``V`` (N, N), on the plane or off it.
+
+    Returns
+    -------
+    Coordinates
+        Both coordinates, and the distance from the plane in the μ-norm.
+
     Raises
     ------
     InvalidArgument : :math:`K_P` or :math:`K_Q` is 0, so that a coordinate has no meaning.
+    ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
     check(task, theta)
     start = Parameters.initial(task)
@@ -63,8 +95,25 @@ def _weights(task, eta_V, eta_A, balanced):
 def matrix_flow(task: SCB, theta: Parameters, t, *, eta_V=1.0, eta_A=1.0, balanced=False) -> list[Parameters]:
     r"""Integrate :math:`\dot V = -\eta_V G_V`, :math:`\dot A = -\eta_A G_A` (G5) from ``theta``: all TN + N² numbers.
 
-    Returns the parameters at the times t, in units of :math:`1/\eta` and in any order. Nothing of the reduction
-    is used. Dormand and Prince's method of order 8; its error is about 1e-12 in float64.
+    Nothing of the reduction is used. Dormand and Prince's method of order 8; its error is about 1e-12 in float64.
+
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    theta : ``A`` (T, N) and ``V`` (N, N) at time 0.
+    t : times, a number or an array, in units of :math:`1/\eta` and in any order.
+    eta_V, eta_A : positive weights of the two step sizes.
+    balanced : S4's weights, 1/K_Q for V and 1/K_P for A, in their place.
+
+    Returns
+    -------
+    list of Parameters
+        The parameters at each of the times, in the order given (an array's row by row).
+
+    Raises
+    ------
+    InvalidArgument : a time, a weight or ``theta`` is out of its range, weights are given twice, or the solver gave up.
+    ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
     check(task, theta)
     backend = task.backend
@@ -90,7 +139,27 @@ def matrix_flow(task: SCB, theta: Parameters, t, *, eta_V=1.0, eta_A=1.0, balanc
 def matrix_descend(
     task: SCB, theta: Parameters, *, steps, step_size, eta_V=1.0, eta_A=1.0, balanced=False
 ) -> list[Parameters]:
-    """Gradient descent along G5 from ``theta``; the steps + 1 parameters it passes through."""
+    """Gradient descent along G5 from ``theta``; the steps + 1 parameters it passes through.
+
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    theta : ``A`` (T, N) and ``V`` (N, N) to begin with.
+    steps : how many, from 0 on.
+    step_size : η, above 0.
+    eta_V, eta_A : positive weights of the two step sizes.
+    balanced : S4's weights, 1/K_Q for V and 1/K_P for A, in their place.
+
+    Returns
+    -------
+    list of Parameters
+        ``theta``, then the parameters after each step.
+
+    Raises
+    ------
+    InvalidArgument : steps, the step size or a weight is out of its range, or weights are given twice.
+    ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
+    """
     weights, step_size = _weights(task, eta_V, eta_A, balanced), positive("step_size", step_size)
     path = [theta]
     for _ in range(whole("steps", steps)):
@@ -106,11 +175,21 @@ def matrix_descend(
 def rounding_interval(*, alpha, q_min, T) -> tuple[float, float]:
     r"""S6: thresholds in :math:`((1-\alpha)/T,\ (1-\alpha)/T + \alpha q_{\min})` keep exactly the support.
 
-    ``q_min`` is the smallest positive entry of the column, or of all columns to serve every trigger.
+    Parameters
+    ----------
+    alpha : where attention is on the plane, above 0.
+    q_min : the smallest positive entry of the column, or of all columns to serve every trigger; in (0, 1].
+    T : context length, above 0.
+
+    Returns
+    -------
+    tuple of float
+        Both ends, in units of attention: the background and the least attention on the support.
 
     Raises
     ------
-    InvalidArgument : :math:`\alpha \le 0`: attention is then lowest on the support, and no threshold keeps it.
+    InvalidArgument : :math:`\alpha \le 0`: attention is then lowest on the support, and no threshold keeps it; or
+        ``q_min`` or ``T`` is out of its range.
     """
     if real("alpha", alpha) <= 0:
         raise InvalidArgument(f"alpha is {alpha:g}; rounding needs alpha > 0, attention above the background")
@@ -121,7 +200,18 @@ def rounding_interval(*, alpha, q_min, T) -> tuple[float, float]:
 
 
 def support(A, threshold):
-    """S6: the entries of A above the threshold, as booleans of A's shape."""
+    """S6: the entries of A above the threshold, as booleans of A's shape.
+
+    Parameters
+    ----------
+    A : attention, an array of any shape.
+    threshold : a number in units of attention, or an array that broadcasts with A.
+
+    Returns
+    -------
+    array
+        Booleans; an entry that equals the threshold is not kept.
+    """
     return threshold < A
 
 
@@ -131,9 +221,20 @@ def recover(task: SCB, A, threshold: float):
     The background is the mean of what is not kept (0 for a column kept whole). On the plane, with a
     threshold in :func:`rounding_interval`, this is Q exactly.
 
+    Parameters
+    ----------
+    task : the task; only its array library and precision are read.
+    A : (T, N), attention on the task's backend.
+    threshold : a number, in units of attention.
+
+    Returns
+    -------
+    array
+        (T, N), 0 off the support; every column sums to 1 (not finite where a column kept whole sums to 0).
+
     Raises
     ------
-    InvalidArgument : a column has nothing above the threshold, or what is above sums to the background.
+    InvalidArgument : a column has nothing above the threshold.
     """
     xp = task.backend.xp
     keep = xp.astype(support(A, threshold), task.backend.dtype)

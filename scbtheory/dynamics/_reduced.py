@@ -20,7 +20,14 @@ TOLERANCE = 1e-12  # relative, of the integrators
 
 
 class FixedPoint(NamedTuple):
-    """A zero of the velocity; ``eigenvalues`` of its Jacobian in ascending order, in units of η."""
+    """A zero of the velocity; ``eigenvalues`` of its Jacobian in ascending order, in units of η.
+
+    Parameters
+    ----------
+    alpha, beta : where it is.
+    eigenvalues : both, real.
+    kind : ``"stable node"`` or ``"saddle"``.
+    """
 
     alpha: float
     beta: float
@@ -29,7 +36,22 @@ class FixedPoint(NamedTuple):
 
 
 def velocity(alpha, beta, **system):
-    r"""R2: :math:`(\dot\alpha, \dot\beta) = (p\beta(1-\alpha\beta),\; q\alpha(1-\alpha\beta) + d(1-\beta))`."""
+    r"""R2: :math:`(\dot\alpha, \dot\beta) = (p\beta(1-\alpha\beta),\; q\alpha(1-\alpha\beta) + d(1-\beta))`.
+
+    Parameters
+    ----------
+    alpha, beta : numbers, or arrays that broadcast.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    tuple of float or ndarray
+        Both derivatives, of the coordinates' common shape, in units of η.
+
+    Raises
+    ------
+    InvalidArgument : a number of the system is out of its range.
+    """
     return _velocity(System(**system), alpha, beta)
 
 
@@ -41,9 +63,23 @@ def _velocity(s, alpha, beta):
 def flow(*, t, start=(0.0, 0.0), **system):
     r"""Integrate R2 from ``start`` = (alpha, beta); return ``(alpha, beta)`` at the times t, each of t's shape.
 
-    t, in units of :math:`1/\eta`, may come in any order. The integrator switches between stiff and
-    non-stiff steps, so that the creep (times of order T) costs no more than the rise. Its error is
-    about 1e-11 of the values' size.
+    The integrator switches between stiff and non-stiff steps, so that the creep (times of order T) costs no more
+    than the rise. Its error is about 1e-11 of the values' size.
+
+    Parameters
+    ----------
+    t : times, a number or an array, in units of :math:`1/\eta` and in any order.
+    start : (alpha, beta) at time 0, finite.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    tuple of float or ndarray
+        alpha and beta, each of t's shape.
+
+    Raises
+    ------
+    InvalidArgument : a time, the start or a number of the system is out of its range, or the solver gave up.
     """
     s, start = System(**system), [real("start", x) for x in start]
 
@@ -63,13 +99,46 @@ def flow(*, t, start=(0.0, 0.0), **system):
 
 
 def step(alpha, beta, *, step_size, **system):
-    r"""One step of gradient descent on the plane: :math:`(\alpha, \beta) + \eta(\dot\alpha, \dot\beta)`."""
+    r"""One step of gradient descent on the plane: :math:`(\alpha, \beta) + \eta(\dot\alpha, \dot\beta)`.
+
+    Parameters
+    ----------
+    alpha, beta : numbers, or arrays that broadcast.
+    step_size : :math:`\eta`, a number or an array that broadcasts.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    tuple of float or ndarray
+        The next alpha and beta.
+
+    Raises
+    ------
+    InvalidArgument : a number of the system is out of its range.
+    """
     d_alpha, d_beta = velocity(alpha, beta, **system)
     return alpha + step_size * d_alpha, beta + step_size * d_beta
 
 
 def descend(*, steps, step_size, start=(0.0, 0.0), **system):
-    """Return ``(alpha, beta)``, each (steps + 1,): gradient descent on the plane from ``start``."""
+    """Return ``(alpha, beta)``, each (steps + 1,): gradient descent on the plane from ``start``.
+
+    Parameters
+    ----------
+    steps : how many, from 0 on.
+    step_size : η, above 0.
+    start : (alpha, beta) to begin with.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    tuple of ndarray
+        alpha and beta, each (steps + 1,), ``start`` first.
+
+    Raises
+    ------
+    InvalidArgument : steps, the step size or a number of the system is out of its range.
+    """
     s, step_size, steps = System(**system), positive("step_size", step_size), whole("steps", steps)
     path = np.empty((steps + 1, 2))
     path[0] = start
@@ -83,6 +152,19 @@ def fixed_points(**system) -> tuple[FixedPoint, FixedPoint]:
 
     Eigenvalues solve :math:`\lambda^2 + (p+q+d)\lambda + pd = 0` at the node, whose smaller one is S5's
     creep, and :math:`\lambda^2 + d(1 + d/q)\lambda - pq = 0` at the saddle.
+
+    Parameters
+    ----------
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    tuple of FixedPoint
+        The node, then the saddle.
+
+    Raises
+    ------
+    InvalidArgument : a number of the system is out of its range.
     """
     s = System(**system)
     return (
@@ -100,7 +182,21 @@ def _eigenvalues(minus_trace, determinant):
 def plane_loss(alpha, beta, *, mu_squared, K_P, K_Q, T):
     r"""R3: :math:`\ell = \frac12[1 - \|\mu\|^2 - 2(1/T + \alpha K_Q)\beta K_P + (1/T + \alpha^2K_Q)\beta^2K_P]`.
 
-    ``mu_squared`` is :math:`\|\mu\|^2`; it only shifts the loss.
+    Parameters
+    ----------
+    alpha, beta : numbers, or arrays that broadcast.
+    mu_squared : :math:`\|\mu\|^2`; it only shifts the loss.
+    K_P, K_Q : in (0, 1) and in (0, 1 - 1/T].
+    T : context length, at least 2.
+
+    Returns
+    -------
+    float or ndarray
+        The population loss, of the coordinates' common shape.
+
+    Raises
+    ------
+    InvalidArgument : K_P, K_Q or T is out of its range.
     """
     System(K_P=K_P, K_Q=K_Q, T=T)
     return 0.5 * (1 - mu_squared - 2 * (1 / T + alpha * K_Q) * beta * K_P + (1 / T + alpha**2 * K_Q) * beta**2 * K_P)

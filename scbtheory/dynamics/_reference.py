@@ -18,7 +18,22 @@ from scbtheory.flows import times
 def high_precision_half_time(*, level=0.5, digits=30, **system) -> mp.mpf:
     r"""The time at which the flow from the start reaches :math:`\alpha\beta` = ``level``, to about ``digits`` digits.
 
-    ``level`` is in (0, 1); levels near 1 may be passed only during the creep, and are refused.
+    Levels near 1 may be passed only during the creep, and are refused.
+
+    Parameters
+    ----------
+    level : of :math:`\alpha\beta`, above 0 and at most 0.9.
+    digits : decimal, a whole number above 0.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    mpmath.mpf
+        In units of :math:`1/\eta`, above 0.
+
+    Raises
+    ------
+    InvalidArgument : the level or a number of the system is out of its range.
     """
     if not 0 < real("level", level) <= 0.9:
         raise InvalidArgument(f"level is {level:g}; expected a value of αβ above 0 and at most 0.9")
@@ -33,7 +48,23 @@ def high_precision_half_time(*, level=0.5, digits=30, **system) -> mp.mpf:
 
 
 def high_precision_flow(*, t, digits=30, **system) -> tuple[mp.mpf, mp.mpf]:
-    """``(alpha, beta)`` of the flow from the start at one time t, to about ``digits`` digits."""
+    """``(alpha, beta)`` of the flow from the start at one time t, to about ``digits`` digits.
+
+    Parameters
+    ----------
+    t : one time, a float or an mpf, in units of 1/η; an mpf must be finite and from 0 on, which is not checked.
+    digits : decimal, a whole number above 0.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    tuple of mpmath.mpf
+        alpha and beta.
+
+    Raises
+    ------
+    InvalidArgument : a time that is no mpf is negative or not finite, or a number of the system is out of its range.
+    """
     with mp.workdps(digits + 5):
         target = mp.mpf(t) if isinstance(t, mp.mpf) else mp.mpf(float(times(t)))
         for alpha, beta, h in _steps(System(**system), digits):

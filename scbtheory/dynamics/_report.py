@@ -20,7 +20,15 @@ NEAR = 0.01  # a deviation from (1, 1) or from αβ = 1 at which a stage is call
 
 @dataclass(frozen=True)
 class Boundary:
-    r"""One line: ``time`` in units of :math:`1/\eta`, the claim it comes from, and how far it is to be trusted."""
+    r"""One line: ``time`` in units of :math:`1/\eta`, the claim it comes from, and how far it is to be trusted.
+
+    Parameters
+    ----------
+    name : what ends or begins, in words.
+    time : when, from the start, or how long where the name says that it lasts.
+    claim : its id, such as ``"S3"``.
+    trust : the error, or where the formula holds, in words.
+    """
 
     name: str
     time: float
@@ -32,7 +40,7 @@ class Boundary:
 class Stages:
     """The stages of one system from scratch; times run from the start, durations from their stage's own beginning.
 
-    Attributes
+    Parameters
     ----------
     system : the constants.
     linear_end : S1 is right to 10 % until then.
@@ -77,6 +85,15 @@ class Stages:
 def stages(**system) -> Stages:
     """Compute every boundary of a system (claims R4, S1 to S5, S7).
 
+    Parameters
+    ----------
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    Stages
+        Times in units of 1/η; warnings of formulas are kept there, not issued.
+
     Raises
     ------
     InvalidArgument : a constant is outside its range, or there is no first stage (T too small, K_Q near 0).
@@ -103,7 +120,12 @@ def stages(**system) -> Stages:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``scbtheory stages``: a random task, or its constants."""
+    """The options of ``scbtheory stages``: a random task, or its constants.
+
+    Parameters
+    ----------
+    parser : gets the options.
+    """
     parser.add_argument("--context-length", type=float, required=True, metavar="T")
     task = parser.add_argument_group("for a random task")
     task.add_argument("--vocab-size", type=int, metavar="N")
@@ -116,7 +138,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_stages(arguments: argparse.Namespace) -> int:
-    """Print the stages of a random task or of given constants; return 0."""
+    """Print the stages of a random task or of given constants; return 0.
+
+    Parameters
+    ----------
+    arguments : as the parser of :func:`add_arguments` returns them.
+
+    Returns
+    -------
+    int
+        0, the exit status.
+
+    Raises
+    ------
+    InvalidArgument : neither a task nor constants are given, or both are; a number is out of its range; or there is no
+        first stage.
+    """
     given = [x for x in (arguments.K_P, arguments.K_Q) if x is not None]
     random = [x for x in (arguments.vocab_size, arguments.sparsity, arguments.seed) if x is not None]
     q_min, T = None, real("--context-length", arguments.context_length)
@@ -141,7 +178,22 @@ def run_stages(arguments: argparse.Namespace) -> int:
 
 
 def describe(found: Stages, q_min: float | None = None) -> str:
-    """The stages as text: constants, one line a boundary, where stage 2 ends, and how to round."""
+    """The stages as text: constants, one line a boundary, where stage 2 ends, and how to round.
+
+    Parameters
+    ----------
+    found : as :func:`stages` returns it.
+    q_min : the smallest positive entry of Q, in (0, 1]; None leaves out how to round.
+
+    Returns
+    -------
+    str
+        Several lines, the warnings last.
+
+    Raises
+    ------
+    InvalidArgument : ``q_min`` is not in (0, 1].
+    """
     s, (alpha, beta) = found.system, found.end
     steps = "balanced: η/K_Q for V, η/K_P for A" if s.balanced else "equal" if s.eta_V == s.eta_A == 1 else "weighted"
     node, saddle = fixed_points(K_P=s.K_P, K_Q=s.K_Q, T=s.T, eta_V=s.eta_V, eta_A=s.eta_A, balanced=s.balanced)

@@ -28,7 +28,25 @@ def linearised(*, t, **system):
     r"""S1: :math:`\alpha = (\cosh\omega t - 1)\,d/q`, :math:`\beta = \sinh(\omega t)\,d/\omega`, at the times t.
 
     Both are upper bounds of the flow at every time, and their relative error is at most
-    :func:`linearised_error`; where that exceeds 0.1, :class:`OutsideTrustRegion` is warned of.
+    :func:`linearised_error`.
+
+    Parameters
+    ----------
+    t : times, a number or an array, in units of :math:`1/\eta`.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    tuple of float or ndarray
+        alpha and beta, each of t's shape, from 0 on.
+
+    Raises
+    ------
+    InvalidArgument : a time or a number of the system is out of its range, or :math:`\omega t` is above 700 (overflow).
+
+    Warns
+    -----
+    OutsideTrustRegion : :func:`linearised_error` exceeds 0.1 at the latest time.
     """
     s, t = System(**system), times(t)
     _representable(s, t)
@@ -43,6 +61,20 @@ def linearised_error(*, t, **system):
 
     The flow from the start lies between :math:`(1 - r)` times S1 and S1 while S1's :math:`\alpha\beta < 1`.
     At :math:`\alpha\beta = u` it is about :math:`u/2 + d\,t`.
+
+    Parameters
+    ----------
+    t : times, a number or an array, in units of :math:`1/\eta`.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    float or ndarray
+        A relative error, of t's shape, from 0 on.
+
+    Raises
+    ------
+    InvalidArgument : a time or a number of the system is out of its range, or :math:`\omega t` is above 350 (overflow).
     """
     s, t = System(**system), times(t)
     _representable(s, 2 * t)
@@ -54,7 +86,22 @@ def _error(s, t):
 
 
 def linearised_until(*, error=SMALL, **system) -> float:
-    """S1's trust region: the time at which :func:`linearised_error` reaches ``error`` (below 1)."""
+    """S1's trust region: the time at which :func:`linearised_error` reaches ``error`` (below 1).
+
+    Parameters
+    ----------
+    error : relative, in (0, 1).
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    float
+        In units of 1/η, above 0.
+
+    Raises
+    ------
+    InvalidArgument : the error or a number of the system is out of its range.
+    """
     if not 0 < real("error", error) < 1:
         raise InvalidArgument(f"error is {error:g}; expected a relative error between 0 and 1")
     return _until(System(**system), error)
@@ -66,7 +113,26 @@ def _until(s, error):
 
 
 def arrival(*, alpha, **system) -> float:
-    r"""S1: the time :math:`\omega^{-1}\,\mathrm{arccosh}(1 + \alpha q/d)` of reaching alpha, early by about r/ω."""
+    r"""S1: the time :math:`\omega^{-1}\,\mathrm{arccosh}(1 + \alpha q/d)` of reaching alpha, early by about r/ω.
+
+    Parameters
+    ----------
+    alpha : from 0 on.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    float
+        In units of :math:`1/\eta`, from 0 on.
+
+    Raises
+    ------
+    InvalidArgument : alpha is negative or not finite, or a number of the system is out of its range.
+
+    Warns
+    -----
+    OutsideTrustRegion : :func:`linearised_error` exceeds 0.1 there.
+    """
     s, alpha = System(**system), real("alpha", alpha)
     if alpha < 0:
         raise InvalidArgument(f"alpha is {alpha:g}; the flow from the start only takes values from 0 on")
@@ -88,7 +154,22 @@ def _representable(s, t):
 
 
 def conserved(alpha, beta, **system):
-    r"""S2: :math:`c = p\beta^2 - q\alpha^2`, constant without the drift; with it :math:`\dot c = 2pd\beta(1-\beta)`."""
+    r"""S2: :math:`c = p\beta^2 - q\alpha^2`, constant without the drift; with it :math:`\dot c = 2pd\beta(1-\beta)`.
+
+    Parameters
+    ----------
+    alpha, beta : numbers, or arrays that broadcast.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    float or ndarray
+        c, of the coordinates' common shape, in units of η.
+
+    Raises
+    ------
+    InvalidArgument : a number of the system is out of its range.
+    """
     s = System(**system)
     return s.p * beta**2 - s.q * alpha**2
 
@@ -99,6 +180,22 @@ def product(*, t, u, c=0.0, **system):
     With :math:`k = 2\omega`, :math:`R = \sqrt{c^2+k^2}`, :math:`E = e^{Rt}(c^2+k^2u+R\sqrt{c^2+k^2u^2})/(1-u)`:
     :math:`u(t) = (E^2 - 2c^2E - c^2k^2)/(E^2 + 2k^2E - c^2k^2)`; logistic with rate k where c = 0. The drift
     is left out: it moves c by at most :math:`pd\,t/2` while :math:`0\le\beta\le1`.
+
+    Parameters
+    ----------
+    t : times, a number or an array, in units of :math:`1/\eta`.
+    u : :math:`\alpha\beta` at time 0, below 1.
+    c : as :func:`conserved` returns it, in units of η.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    float or ndarray
+        :math:`\alpha\beta`, of t's shape, never falling, from u to at most 1.
+
+    Raises
+    ------
+    InvalidArgument : a time, u, c or a number of the system is out of its range.
     """
     s, t, u, c = System(**system), times(t), real("u", u), real("c", c)
     if u >= 1:
@@ -126,11 +223,26 @@ def half_time(*, order=1, **system) -> float:
     :math:`\kappa = \frac34\log(1+\sqrt2) - \frac{\sqrt2}4`; what remains is :math:`O(d^2t_0)` (measured).
 
     The expansion is trusted while :math:`\epsilon = \frac d\omega\left(\frac12 + \frac{\kappa r}{\omega t_0}\right)`,
-    about the relative error of order 1, is below 0.1; beyond, :class:`OutsideTrustRegion` is warned of.
+    about the relative error of order 1, is below 0.1.
+
+    Parameters
+    ----------
+    order : 1 or 2.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    float
+        In units of :math:`1/\eta`.
 
     Raises
     ------
-    InvalidArgument : :math:`t_0 \le 0` or :math:`\epsilon \ge 1`: the drift is as fast as the growth, no stage 1.
+    InvalidArgument : :math:`t_0 \le 0` or :math:`\epsilon \ge 1`: the drift is as fast as the growth, no stage 1; or
+        ``order`` or a number of the system is out of its range.
+
+    Warns
+    -----
+    OutsideTrustRegion : :math:`\epsilon` is above 0.1.
     """
     if order not in (1, 2):
         raise InvalidArgument(f"order is {order!r}; expected 1 or 2")
@@ -154,6 +266,19 @@ def stage_two_end(**system) -> tuple[float, float]:
     r"""S4: :math:`(\alpha, \beta) = ((p/q)^{1/4}, (q/p)^{1/4})`, where c = 0 meets :math:`\alpha\beta = 1`.
 
     It is (1, 1) with balanced steps. The flow passes it at a distance of order :math:`d\,\log T`, then creeps (S5).
+
+    Parameters
+    ----------
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    tuple of float
+        alpha and beta, above 0.
+
+    Raises
+    ------
+    InvalidArgument : a number of the system is out of its range.
     """
     s = System(**system)
     return s.skew, 1 / s.skew
@@ -163,13 +288,42 @@ def stage_two_end(**system) -> tuple[float, float]:
 
 
 def creep_rate(**system) -> float:
-    r"""S5: the slow eigenvalue at (1, 1) to leading order, :math:`-d\,p/(p+q)`, in units of η; error :math:`O(d^2)`."""
+    r"""S5: the slow eigenvalue at (1, 1) to leading order, :math:`-d\,p/(p+q)`, in units of η; error :math:`O(d^2)`.
+
+    Parameters
+    ----------
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    float
+        In units of η, below 0.
+
+    Raises
+    ------
+    InvalidArgument : a number of the system is out of its range.
+    """
     s = System(**system)
     return -s.d * s.p / (s.p + s.q)
 
 
 def creep_velocity(beta, **system):
-    r"""S5: :math:`\dot\beta = d(1-\beta)\,p\beta^4/(p\beta^4+q)` along :math:`\alpha\beta = 1`; relative error O(d)."""
+    r"""S5: :math:`\dot\beta = d(1-\beta)\,p\beta^4/(p\beta^4+q)` along :math:`\alpha\beta = 1`; relative error O(d).
+
+    Parameters
+    ----------
+    beta : a number or an array.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    float or ndarray
+        Of beta's shape, in units of η.
+
+    Raises
+    ------
+    InvalidArgument : a number of the system is out of its range.
+    """
     s = System(**system)
     return s.d * (1 - beta) * s.p * beta**4 / (s.p * beta**4 + s.q)
 
@@ -178,6 +332,20 @@ def slow_manifold(beta, **system):
     r"""S5: alpha on the slow manifold, :math:`\frac1\beta + d\,\frac{1-\beta}{p\beta^4+q}`, up to :math:`O(d^2)`.
 
     For beta > 0; below 0 the manifold is the wrong branch, on which alpha runs off to :math:`-\infty`.
+
+    Parameters
+    ----------
+    beta : a number or an array, nowhere 0.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    float or ndarray
+        alpha, of beta's shape.
+
+    Raises
+    ------
+    InvalidArgument : beta is 0 somewhere, or a number of the system is out of its range.
     """
     s = System(**system)
     if np.any(np.asarray(beta) == 0):
@@ -189,7 +357,21 @@ def creep_time(beta_from, beta_to, **system) -> float:
     r"""S5: the time between two betas along :math:`\alpha\beta = 1`, the change of F over d; relative error O(d).
 
     :math:`F = -\log|1-\beta| + \frac qp\left(\log\left|\frac\beta{1-\beta}\right| - \frac1\beta - \frac1{2\beta^2}
-    - \frac1{3\beta^3}\right)`. Both betas are on the same side of 1, the second nearer to it.
+    - \frac1{3\beta^3}\right)`.
+
+    Parameters
+    ----------
+    beta_from, beta_to : above 0, on the same side of 1, the second nearer to it.
+    **system : the numbers of a System, such as K_P, K_Q, T.
+
+    Returns
+    -------
+    float
+        In units of :math:`1/\eta`, from 0 on.
+
+    Raises
+    ------
+    InvalidArgument : beta does not creep from the first to the second, or a number is out of its range.
     """
     s, start, end = System(**system), positive("beta_from", beta_from), positive("beta_to", beta_to)
     if not (start <= end < 1 or 1 < end <= start):
@@ -206,11 +388,45 @@ def creep_time(beta_from, beta_to, **system) -> float:
 
 
 def attention_held_rate(*, K_Q, T, eta_V=1.0) -> float:
-    r"""S7: with A = Q held, :math:`\dot V = -\|Q\|_\mu^2(V - P)`; the rate :math:`\|Q\|_\mu^2 = K_Q + 1/T \ge 1/s`."""
+    r"""S7: with A = Q held, :math:`\dot V = -\|Q\|_\mu^2(V - P)`; the rate :math:`\|Q\|_\mu^2 = K_Q + 1/T \ge 1/s`.
+
+    Parameters
+    ----------
+    K_Q : in (0, 1 - 1/T].
+    T : context length, at least 2.
+    eta_V : positive weight of V's step size; it multiplies the rate.
+
+    Returns
+    -------
+    float
+        In units of η, above 0.
+
+    Raises
+    ------
+    InvalidArgument : K_Q, T or eta_V is out of its range.
+    """
     System(K_P=0.5, K_Q=K_Q, T=T, eta_V=eta_V)  # any K_P: this stage does not depend on it
     return eta_V * (K_Q + 1 / T)
 
 
 def attention_held(*, t, K_Q, T, beta=0.0, eta_V=1.0):
-    r"""S7: :math:`\beta(t) = 1 - (1-\beta_0)e^{-\|Q\|_\mu^2 t}`, exactly."""
+    r"""S7: :math:`\beta(t) = 1 - (1-\beta_0)e^{-\|Q\|_\mu^2 t}`, exactly.
+
+    Parameters
+    ----------
+    t : times, a number or an array, in units of :math:`1/\eta`.
+    K_Q : in (0, 1 - 1/T].
+    T : context length, at least 2.
+    beta : :math:`\beta_0`, at time 0.
+    eta_V : positive weight of V's step size; it multiplies the rate.
+
+    Returns
+    -------
+    float or ndarray
+        beta, of t's shape.
+
+    Raises
+    ------
+    InvalidArgument : a time, K_Q, T or eta_V is out of its range.
+    """
     return 1 - (1 - beta) * np.exp(-attention_held_rate(K_Q=K_Q, T=T, eta_V=eta_V) * times(t))

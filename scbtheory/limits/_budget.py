@@ -24,7 +24,7 @@ KEPT = 2 / 3  # of the refit's samples are in its average
 class Budget(NamedTuple):
     """Samples of each stage; a way from scratch, or after pretraining, adds up some of them.
 
-    Attributes
+    Parameters
     ----------
     boost : until half is learned, at the least batch whose sign is right in nine of ten runs.
     sparsify : of the one step that finds every support from there.
@@ -63,9 +63,15 @@ def budget(task: SCB, epsilon: float, *, transferred: float = 0.7) -> Budget:
     epsilon : the error, above 0.
     transferred : :math:`\beta` of the pretrained value matrix, in (0, 1].
 
+    Returns
+    -------
+    Budget
+        Samples of all triggers together, above 0; ``moments`` is whole, the others need not be.
+
     Raises
     ------
-    InvalidArgument : a number is out of range, or the task is not as above.
+    InvalidArgument : a number is out of range, the task is not as above or too short for a first stage (S3), or it has
+        more than 40 tokens or too many copied tokens to enumerate (:math:`N^s`).
     """
     epsilon, transferred = positive("epsilon", epsilon), real("transferred", transferred)
     if not 0 < transferred <= 1:

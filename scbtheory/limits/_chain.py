@@ -44,7 +44,21 @@ def decorrelate(columns, stickiness: float) -> np.ndarray:
     r"""L7: :math:`\Lambda^{-1}M`: each position less its two neighbours.
 
     :math:`(\Lambda^{-1}M)_t = \frac{(1+\lambda^2)M_t - \lambda(M_{t-1}+M_{t+1})}{1-\lambda^2}`, with 1 for
-    :math:`1+\lambda^2` at both ends. Parameters and errors as for :func:`correlate`.
+    :math:`1+\lambda^2` at both ends.
+
+    Parameters
+    ----------
+    columns : (T, …), on the host.
+    stickiness : :math:`\lambda`, at least 0 and below 1.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``columns``; :func:`correlate` undoes it.
+
+    Raises
+    ------
+    InvalidArgument : the stickiness is out of range.
     """
     rate, M = _stickiness(stickiness), np.asarray(columns, dtype=float)
     if len(M) < 2:
@@ -66,9 +80,14 @@ def chain_batch(task: SCB, samples: int, stickiness: float, *, seed: int, step: 
     stickiness : :math:`\lambda`, at least 0 and below 1; at 0 the tokens are the task's own.
     seed, step : as for :meth:`scbtheory.SCB.sample`.
 
+    Returns
+    -------
+    Batch
+        B samples on NumPy, with tokens (B, T).
+
     Raises
     ------
-    InvalidArgument : a number is out of range, or the task is not on NumPy.
+    InvalidArgument : a number is out of range, the task is not on NumPy, or the tokens do not fit the available memory.
     """
     rate, B, T = _stickiness(stickiness), count("samples", samples), task.context_length
     if not isinstance(task.mu, np.ndarray):

@@ -117,7 +117,8 @@ def samples_for_support(task: SCB, *, false_alarm: float = 0.1, miss: float = 0.
 
     Raises
     ------
-    InvalidArgument : a chance is not in (0, 1), or the outputs do not depend on the copied token.
+    InvalidArgument : a chance is not in (0, 1), the outputs do not depend on the copied token, or there are more than
+        40 tokens.
     """
     _chance("miss", miss)
     N, T, phi = task.vocab_size, task.context_length, chi_squared_information(task)
@@ -140,6 +141,15 @@ def support_by_moments(X, *, false_alarm: float = 0.1):
     ----------
     X : (T, N), as :func:`moment_statistic` returns it.
     false_alarm : see :func:`detection_threshold`.
+
+    Returns
+    -------
+    ndarray
+        (T, N) booleans; a column without a position that passes is False throughout.
+
+    Raises
+    ------
+    InvalidArgument : X is not a matrix with at least one row and two columns, or the chance is not in (0, 1).
     """
     X = np.asarray(X)
     if X.ndim != 2:

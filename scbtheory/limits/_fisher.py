@@ -21,7 +21,12 @@ LAWS = ("known", "unknown")
 
 
 class Errors(NamedTuple):
-    r""":math:`n\,E\|\hat A - Q\|_\mu^2` and :math:`n\,E\|\hat V - P\|_\mu^2`, n the number of samples."""
+    r""":math:`n\,E\|\hat A - Q\|_\mu^2` and :math:`n\,E\|\hat V - P\|_\mu^2`, n the number of samples.
+
+    Parameters
+    ----------
+    attention, value : the error of A and that of V, at least 0.
+    """
 
     attention: float
     value: float
@@ -183,7 +188,8 @@ def fisher_information(task: SCB):
 
     Returns
     -------
-    (d, d) array, :math:`d = \sum_k s_k + N^2`: support entries trigger after trigger, then P row after row.
+    ndarray
+        (d, d), :math:`d = \sum_k s_k + N^2`: support entries trigger after trigger, then P row after row.
 
     Raises
     ------
@@ -202,15 +208,18 @@ def cramer_rao(task: SCB, mu: str = "unknown") -> Errors:
 
     Parameters
     ----------
-    task : the truth. mu : ``"known"`` or ``"unknown"``.
+    task : the truth; its P has no entry 0.
+    mu : ``"known"`` or ``"unknown"``.
 
     Returns
     -------
-    Errors : named ``attention`` and ``value``; divide by the number of samples.
+    Errors
+        Named ``attention`` and ``value``; divide by the number of samples.
 
     Raises
     ------
-    InvalidArgument : P has an entry 0 or all its columns are equal, the enumeration is too large, or another ``mu``.
+    InvalidArgument : P has an entry 0, samples do not determine all parameters (as where all columns of P are equal and
+        a support has several positions), the enumeration is too large, or another ``mu``.
     """
     model = _interior(task)
     return model.errors(model.covariance(_law(mu)))
@@ -223,7 +232,20 @@ def least_squares_error(task: SCB, mu: str = "known") -> Errors:
     loss's gradient. Descent that averages its iterates reaches it at best; steps centred by :math:`\mu` (G5) keep
     :math:`V\mu = \mu`, so for them :math:`\mu` is known.
 
-    Parameters, Returns and Raises are those of :func:`cramer_rao`.
+    Parameters
+    ----------
+    task : the truth; its P has no entry 0.
+    mu : ``"known"`` or ``"unknown"``.
+
+    Returns
+    -------
+    Errors
+        Named ``attention`` and ``value``, no less than those of :func:`cramer_rao` at the same ``mu``; divide by the
+        number of samples.
+
+    Raises
+    ------
+    InvalidArgument : as for :func:`cramer_rao`.
     """
     model = _interior(task)
     U = model.tangent(_law(mu))

@@ -28,8 +28,12 @@ __all__ = ["Guarantee", "Numbers", "estimate_by_moments", "samples", "support_by
 class Guarantee(NamedTuple):
     r"""Samples of both phases, and what the search needs to know.
 
-    ``search``, ``estimate``: samples of all triggers together. ``level``: the threshold of the search.
-    ``total``: their sum.
+    ``total`` is the sum of the two.
+
+    Parameters
+    ----------
+    search, estimate : samples of all triggers together.
+    level : the threshold of the search, for the size of a whitened entry.
     """
 
     search: int
@@ -45,12 +49,16 @@ class Guarantee(NamedTuple):
 class Numbers:
     r"""What L8 reads of a task, where only these are known: its bounds then hold for every task that has them.
 
-    Attributes
+    Parameters
     ----------
-    N, T, s : vocabulary size, context length and sparsity.
-    K_P : :math:`\|P'\|_\mu^2`.
-    q_min : the smallest weight on a support.
-    mu_min : the smallest token frequency.
+    N, T, s : vocabulary size, context length and sparsity; whole, N at least 2.
+    K_P : :math:`\|P'\|_\mu^2`, above 0.
+    q_min : the smallest weight on a support, in (0, 1/s].
+    mu_min : the smallest token frequency, in (0, 1/N].
+
+    Raises
+    ------
+    InvalidArgument : a number is outside its range.
     """
 
     N: int
@@ -187,7 +195,14 @@ def support_by_entries(task: SCB, batch: Batch, level: float) -> np.ndarray:
 
     Parameters
     ----------
-    task : on NumPy. batch : B samples of it. level : as :func:`samples` gives it.
+    task : on NumPy; only its sizes and :math:`\mu` are read.
+    batch : B samples of it.
+    level : as :func:`samples` gives it.
+
+    Returns
+    -------
+    ndarray
+        (T, N) booleans; the column of a trigger without a sample is False throughout.
     """
     N, mu = task.vocab_size, task._host_mu
     found = np.zeros((task.context_length, N), dtype=bool)
@@ -207,7 +222,14 @@ def estimate_by_moments(task: SCB, batch: Batch, on) -> Parameters:
 
     Parameters
     ----------
-    task : on NumPy; only :math:`\mu` is read. batch : B samples. on : (T, N) booleans, the supports.
+    task : on NumPy; only its sizes and :math:`\mu` are read.
+    batch : B samples.
+    on : (T, N) booleans, the supports.
+
+    Returns
+    -------
+    Parameters
+        Float64, A (T, N), 0 off the supports, and V (N, N); columns of A need not sum to 1, entries may be negative.
 
     Raises
     ------

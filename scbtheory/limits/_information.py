@@ -29,7 +29,7 @@ def token_information(task: SCB) -> np.ndarray:
     Returns
     -------
     ndarray
-        (N,).
+        (N,), in nats, at least 0.
 
     Raises
     ------
@@ -52,7 +52,22 @@ def token_information(task: SCB) -> np.ndarray:
 
 
 def supports(T: float, s: int) -> float:
-    r""":math:`\log\binom{T}{s}`: how many supports there are, in nats."""
+    r""":math:`\log\binom{T}{s}`: how many supports there are, in nats.
+
+    Parameters
+    ----------
+    T : context length; need not be whole.
+    s : positions on a support, above 0 and at most T.
+
+    Returns
+    -------
+    float
+        At least 0.
+
+    Raises
+    ------
+    InvalidArgument : s is out of range.
+    """
     if not (0 < s <= T):
         raise InvalidArgument(f"s is {s} and T is {T}; expected 0 < s ≤ T")
     return math.lgamma(T + 1) - math.lgamma(s + 1) - math.lgamma(T - s + 1)
@@ -67,13 +82,17 @@ def fano_samples(task: SCB, *, error: float = 0.1) -> int:
 
     Parameters
     ----------
-    task : a task; T, s of each column, and :math:`I_k` enter.
+    task : one whose output depends on the copied token; T, s of each column, and :math:`I_k` enter.
     error : the chance of error that is allowed, in (0, 1).
 
     Returns
     -------
     int
         The largest :math:`n_k/\mu_k` over triggers.
+
+    Raises
+    ------
+    InvalidArgument : the chance is not in (0, 1), or the enumeration has more than 2²⁴ cells.
     """
     _chance("error", error)
     sizes = (task._host_Q > 0).sum(axis=0)
@@ -86,8 +105,13 @@ def fano_error(*, information: float, n: float, choices: float) -> float:
 
     Parameters
     ----------
-    information, n : nats a sample, and samples.
-    choices : M, how many equally likely supports there are.
+    information, n : nats a sample, and samples; at least 0.
+    choices : M, how many equally likely supports there are, at least 1.
+
+    Returns
+    -------
+    float
+        From 0, where the samples can tell all supports apart, to 1 - 1/M, without any.
     """
     missing = math.log(choices) - n * information
     if missing <= 0:

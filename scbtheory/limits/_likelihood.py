@@ -24,9 +24,10 @@ class Counts:
     Cell :math:`(k, c, n)` has the code :math:`(kN^s + \sum_j c_jN^{s-j})N + n`; a trigger with fewer positions than
     s = ``width`` leaves the last digits 0.
 
-    Attributes
+    Parameters
     ----------
-    supports : a tuple with the positions of each trigger. context_length : T.
+    supports : a tuple with the positions of each trigger, (s_k,) integers each.
+    context_length : T.
     cells, count : (M,) the codes seen, in increasing order, and how often.
     """
 
@@ -125,16 +126,19 @@ def maximum_likelihood(counts: Counts, mu=None, start: Parameters | None = None)
 
     Parameters
     ----------
-    counts : the samples. mu : (N,) the known frequencies, or ``None``.
+    counts : the samples, at least one.
+    mu : (N,) the known frequencies, on the host, or ``None``.
     start : host arrays; by default uniform attention on the supports and :math:`V = \frac12(I + 11^\top/N)`.
 
     Returns
     -------
-    Parameters : host arrays, A (T, N) and V (N, N).
+    Parameters
+        Host arrays, A (T, N), 0 off the supports, and V (N, N); their columns are distributions.
 
     Raises
     ------
-    InvalidArgument : there are no samples. ShapeMismatch : ``mu`` or ``start`` do not fit the counts.
+    InvalidArgument : there are no samples.
+    ShapeMismatch : ``mu`` or ``start`` do not fit the counts.
     """
     if counts.total == 0:
         raise InvalidArgument("counts are empty; expected at least one sample")
@@ -157,7 +161,16 @@ def maximum_likelihood(counts: Counts, mu=None, start: Parameters | None = None)
 def estimated_error(counts: Counts, theta: Parameters, mu=None):
     r"""The Cramér–Rao errors at an estimate, for the samples counted: what a learner can know of its own error.
 
-    Returns :class:`Errors` already divided by n; triggers and tokens are weighed by the frequencies seen, or ``mu``.
+    Parameters
+    ----------
+    counts : the samples, at least one.
+    theta : host arrays, as :func:`maximum_likelihood` returns them; every output has a chance above 0.
+    mu : (N,) the known frequencies, on the host, or ``None``: V is then free of :math:`V\mu = \mu`.
+
+    Returns
+    -------
+    Errors
+        Already divided by n; triggers and tokens are weighed by the frequencies seen, or ``mu``.
     """
     fit = _Fit.of(counts, mu)
     q = np.zeros((counts.vocab_size, counts.width))

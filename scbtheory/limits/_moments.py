@@ -76,7 +76,17 @@ def _frequencies(mu, N):
 
 
 def chi_squared_information(task: SCB) -> float:
-    r""":math:`\varphi^2 = \sum_{nm}(P_{nm}-\mu_n)^2\mu_m/\mu_n`: the χ² information between copied token and output."""
+    r""":math:`\varphi^2 = \sum_{nm}(P_{nm}-\mu_n)^2\mu_m/\mu_n`: the χ² information between copied token and output.
+
+    Parameters
+    ----------
+    task : the task; its P and :math:`\mu` are read.
+
+    Returns
+    -------
+    float
+        From 0, where the output does not depend on the copied token, to N - 1, where it tells that token.
+    """
     P, mu = task._host_P, task._host_mu
     return float(((P - mu[:, None]) ** 2 * mu[None, :] / mu[:, None]).sum())
 
@@ -96,6 +106,10 @@ def moment_mean(task: SCB, n):
     -------
     ndarray
         (T, N).
+
+    Raises
+    ------
+    InvalidArgument : a trigger has fewer than one sample.
     """
     n = np.broadcast_to(np.asarray(n, dtype=float), (task.vocab_size,))
     if not np.all(n >= 1):

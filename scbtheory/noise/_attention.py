@@ -20,6 +20,21 @@ def attention_noise_variance(task: SCB, theta: Parameters, *, exact: bool = Fals
     :math:`a_t = q_t = 0` has before centring, and every coordinate off the support to leading order in 1/T.
     With ``exact`` the variance of each coordinate, on and off the support, shape (T, N), by cumulants up to
     the fourth. (N3 writes :math:`V' = \beta P'` for V: C does not see the difference.) Cost O(TN + N³).
+
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    theta : ``A`` (T, N) and ``V`` (N, N), any real numbers.
+    exact : whether every coordinate has its own variance.
+
+    Returns
+    -------
+    array
+        (N,), or with ``exact`` (T, N), in units of the squared gradient.
+
+    Raises
+    ------
+    ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
     check(task, theta)
     mu = task.mu
@@ -47,7 +62,22 @@ def attention_noise_variance(task: SCB, theta: Parameters, *, exact: bool = Fals
 
 
 def attention_signal(task: SCB, theta: Parameters):
-    r"""N3: the mean of :math:`-\hat G_A`, (T, N); on the plane :math:`\beta K_P(1-\alpha\beta)(q_t - 1/T)`."""
+    r"""N3: the mean of :math:`-\hat G_A`, (T, N); on the plane :math:`\beta K_P(1-\alpha\beta)(q_t - 1/T)`.
+
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    theta : ``A`` (T, N) and ``V`` (N, N), any real numbers.
+
+    Returns
+    -------
+    array
+        (T, N), in units of the gradient; every column sums to 0.
+
+    Raises
+    ------
+    ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
+    """
     gradient = population.projected_gradient(task, theta).A
     return gradient * -1.0
 
@@ -57,9 +87,22 @@ def attention_snr(task: SCB, theta: Parameters, *, batch_size: float = 1, exact:
 
     Near the start it tends to :math:`q_t\sqrt{B\mu_k/w}`, with N5's w: neither T nor β is in it.
 
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    theta : ``A`` (T, N) and ``V`` (N, N).
+    batch_size : B, above 0; need not be whole.
+    exact : as in :func:`attention_noise_variance`.
+
+    Returns
+    -------
+    array
+        (T, N), without unit, with the sign of the signal.
+
     Raises
     ------
     InvalidArgument : ``batch_size`` is not above zero, or the noise vanishes (V has the constant columns of the start).
+    ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
     size = positive("batch_size", batch_size)
     variance = attention_noise_variance(task, theta, exact=exact)
@@ -73,6 +116,20 @@ def attention_noise_scale(task: SCB, theta: Parameters) -> float:
 
     It grows like T, as T coordinates add their noise.
     Infinite where the mean vanishes but the noise does not; 0 where both do, as at the start.
+
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    theta : ``A`` (T, N) and ``V`` (N, N), any real numbers.
+
+    Returns
+    -------
+    float
+        The batch whose noise is as large as the signal, in samples, from 0 to infinity.
+
+    Raises
+    ------
+    ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
     variance = attention_noise_variance(task, theta, exact=True)
     xp = task.backend.xp

@@ -18,9 +18,11 @@ __all__ = ["RecoveryTerms", "bernstein_samples", "recovery_batch", "recovery_ter
 class RecoveryTerms(NamedTuple):
     r"""What T5 reads of a start.
 
-    ``variance`` (N,): the largest variance :math:`v_k` of one sample's coordinate in column k, exactly (N3);
-    ``reach`` (N,): :math:`R_k = L/\mu_k + |K_\times|`, how far a coordinate is from its mean at most;
-    ``gap``: :math:`\tau = K_\times q_{\min}/2`.
+    Parameters
+    ----------
+    variance : (N,), the largest variance :math:`v_k` of one sample's coordinate in column k, exactly (N3).
+    reach : (N,), :math:`R_k = L/\mu_k + |K_\times|`, how far a coordinate is from its mean at most.
+    gap : :math:`\tau = K_\times q_{\min}/2`, above 0.
     """
 
     variance: np.ndarray
@@ -35,10 +37,21 @@ def recovery_terms(task: SCB, theta: Parameters) -> RecoveryTerms:
     their mean over the context :math:`\bar v` and z in the simplex; L is the largest range of
     :math:`v_n^\top(v_m - e_o)` over n.
 
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    theta : ``A`` (T, N), 1/T everywhere up to a relative 1e-6, and ``V`` (N, N) with :math:`V\mu = \mu`, not checked.
+
+    Returns
+    -------
+    RecoveryTerms
+        The variance and reach of each trigger, and the gap.
+
     Raises
     ------
     InvalidArgument : attention is not uniform, or the correlation :math:`K_\times = \langle V', P'\rangle_\mu` is not
         above 0.
+    ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
     check(task, theta)
     A, V = (task.backend.to_numpy(x).astype(float) for x in (theta.A, theta.V))
@@ -61,9 +74,20 @@ def recovery_batch(task: SCB, theta: Parameters, *, delta: float) -> int:
     :math:`B \ge \left(\frac{2v_k}{\tau^2} + \frac{2R_k}{3\tau}\right)\log\frac{2TN}\delta` for every k. At this B no
     coordinate of the projected gradient is :math:`\tau` or more from its mean: all on the supports exceed all others.
 
+    Parameters
+    ----------
+    task, theta : as for :func:`recovery_terms`.
+    delta : :math:`\delta`, the chance of missing any support; meaningful in (0, 1).
+
+    Returns
+    -------
+    int
+        The least such B, in samples.
+
     Raises
     ------
-    InvalidArgument : as :func:`recovery_terms`, or ``delta`` is not in (0, 1).
+    InvalidArgument : as :func:`recovery_terms`, or ``delta`` is not in (0, 2TN).
+    ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
     variance, reach, gap = recovery_terms(task, theta)
     events = 2 * task.context_length * task.vocab_size
@@ -74,6 +98,21 @@ def bernstein_samples(variance: float, reach: float, gap: float, chance: float) 
     r"""The least n with :math:`\exp\!\big(-\frac{n\tau^2/2}{v + R\tau/3}\big) \le` ``chance``: Bernstein's inequality.
 
     For one side of a mean of n independent numbers with this variance, no further than ``reach`` from their mean.
+
+    Parameters
+    ----------
+    variance, reach : v and R, of one number, not negative.
+    gap : :math:`\tau`, above 0, how far the mean of n may be off.
+    chance : of being off by more, in (0, 1).
+
+    Returns
+    -------
+    int
+        How many numbers to average.
+
+    Raises
+    ------
+    InvalidArgument : ``chance`` is not in (0, 1).
     """
     if not 0 < chance < 1:
         raise InvalidArgument(f"the chance is {chance!r}; expected a number between 0 and 1")

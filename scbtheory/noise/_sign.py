@@ -45,6 +45,21 @@ def rates(task: SCB, step_size: float, attention_step_size: float | None = None)
     r"""Return :math:`(\eta_V, \eta_A, \lambda)`: Y grows by :math:`\lambda = \sqrt{\eta_V\eta_A K_PK_Q}` a step.
 
     One step size is used for both matrices; for balanced steps pass ``eta / K_Q`` and ``eta / K_P``.
+
+    Parameters
+    ----------
+    task : the task; its K_P and K_Q are read.
+    step_size : :math:`\eta_V`, above 0; it serves the attention too unless that has its own.
+    attention_step_size : :math:`\eta_A`, above 0, or None.
+
+    Returns
+    -------
+    tuple of float
+        Both step sizes and the growth a step, all above 0.
+
+    Raises
+    ------
+    InvalidArgument : a step size is not a finite number above 0, or K_P or K_Q vanishes.
     """
     value = positive("step_size", step_size)
     attention = value if attention_step_size is None else positive("attention_step_size", attention_step_size)
@@ -57,6 +72,20 @@ def sign_noise(task: SCB, *, exact: bool = False) -> float:
 
     With ``exact`` it is T times that variance at this T, :math:`w + (\kappa_3/K_P^2 - 1)/T` with
     :math:`\kappa_3 = E_y[(P'y)^\top\mathrm{diag}(Py)P'y - 2(\mu^\top P'y)(y^\top P'^\top Py)]`.
+
+    Parameters
+    ----------
+    task : the task; its P and μ are read, and T with ``exact``.
+    exact : whether the term of order 1/T is included.
+
+    Returns
+    -------
+    float
+        w, without unit.
+
+    Raises
+    ------
+    InvalidArgument : K_P or K_Q vanishes, so that there is no correlation to learn.
     """
     correlated(task)
     xp, mu = task.backend.xp, task.mu
@@ -80,6 +109,22 @@ def added_variance(
     each step adds :math:`\eta_A^2 NT/B` times that to :math:`\|A\|_\mu^2`, and the noise of V is proportional to
     :math:`\|A\|_\mu^2`. Weighed by :math:`e^{-2\lambda j}`, as the recursion weighs its noise, that gives the formula,
     to leading order in small steps and as long as it is itself small.
+
+    Parameters
+    ----------
+    task : the task; its K_P, K_Q and μ are read.
+    batch_size : B, above 0; need not be whole.
+    step_size : :math:`\eta_V`, above 0; it serves the attention too unless that has its own.
+    attention_step_size : :math:`\eta_A`, above 0, or None.
+
+    Returns
+    -------
+    float
+        :math:`\kappa`, above 0, without unit.
+
+    Raises
+    ------
+    InvalidArgument : the batch or a step size is not a finite number above 0, or K_P or K_Q vanishes.
     """
     value, attention, _ = rates(task, step_size, attention_step_size)
     size, N = positive("batch_size", batch_size), task.vocab_size
@@ -99,13 +144,26 @@ def sign_probability(
 
     ``corrected`` divides the argument by :math:`\sqrt{1+\kappa}`, :math:`\kappa` from :func:`added_variance`.
 
-    Warns
-    -----
-    BatchTooSmall : :math:`\kappa` is above ½, or the noise alone carries Y out of the linear region.
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    batch_size : B, above 0; need not be whole.
+    step_size : :math:`\eta_V`, above 0; it serves the attention too unless that has its own.
+    attention_step_size : :math:`\eta_A`, above 0, or None.
+    corrected : whether the noise in the attention is counted.
+
+    Returns
+    -------
+    float
+        The probability of the right sign, from ½ to 1.
 
     Raises
     ------
     InvalidArgument : a batch or step size is not above zero, or K_P or K_Q vanishes.
+
+    Warns
+    -----
+    BatchTooSmall : :math:`\kappa` is above ½, or the noise alone carries Y out of the linear region.
     """
     size = positive("batch_size", batch_size)
     value, _, rate = rates(task, step_size, attention_step_size)
@@ -127,9 +185,9 @@ def sign_probability(
 class SignRecursion:
     r""":math:`Y_{n+1} = (1+\lambda)Y_n + d + e_n`, :math:`Y_0 = 0`, independent :math:`e_n` with mean 0 and variance v.
 
-    Attributes
+    Parameters
     ----------
-    rate, drift, variance : :math:`\lambda`, d, v.
+    rate, drift, variance : :math:`\lambda`, d and v of one step; rate and variance above 0.
     """
 
     rate: float
@@ -161,7 +219,24 @@ class SignRecursion:
 def sign_recursion(
     task: SCB, *, batch_size: float, step_size: float, attention_step_size: float | None = None
 ) -> SignRecursion:
-    r"""N5's recursion at finite T: :math:`d = \eta_V/T` and :math:`v = \eta_V^2 w_T/(TB)`, exact :math:`w_T`."""
+    r"""N5's recursion at finite T: :math:`d = \eta_V/T` and :math:`v = \eta_V^2 w_T/(TB)`, exact :math:`w_T`.
+
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    batch_size : B, above 0; need not be whole.
+    step_size : :math:`\eta_V`, above 0; it serves the attention too unless that has its own.
+    attention_step_size : :math:`\eta_A`, above 0, or None.
+
+    Returns
+    -------
+    SignRecursion
+        With mean, variance and probability of the right sign after any number of steps.
+
+    Raises
+    ------
+    InvalidArgument : the batch or a step size is not a finite number above 0, or K_P or K_Q vanishes.
+    """
     size = positive("batch_size", batch_size)
     value, _, rate = rates(task, step_size, attention_step_size)
     T = task.context_length
@@ -184,6 +259,25 @@ def train_signs(
     sign is decided (on the right branch Y ends near 2), or after four times the steps that the recursion's
     mean needs. The fraction of positive Y estimates the probability of the right sign.
     Small batches go through one call of the token loops together: R runs as one task of R * N triggers.
+
+    Parameters
+    ----------
+    task : the task that samples are drawn from.
+    runs : how many, at least 1.
+    batch_size : B, samples a step of each run, whole and at least 1.
+    step_size : :math:`\eta_V`, above 0; it serves the attention too unless that has its own.
+    seed : names the stream of samples, from 0 to below 2**64; the same arguments give the same Y.
+    attention_step_size : :math:`\eta_A`, above 0, or None.
+    reach : :math:`|Y|` at which a run stops, above 0.
+
+    Returns
+    -------
+    ndarray
+        (runs,), without unit; within ``reach`` of 0 only where the steps ran out.
+
+    Raises
+    ------
+    InvalidArgument : an argument is out of its range, K_P or K_Q vanishes, or a batch does not fit the memory.
     """
     runs, size = count("runs", runs), count("batch_size", batch_size)
     value, attention, rate = rates(task, step_size, attention_step_size)

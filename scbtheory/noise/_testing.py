@@ -26,7 +26,7 @@ def sign_information(task: SCB) -> float:
 
     Parameters
     ----------
-    task : SCB
+    task : the task; its P and μ are read.
 
     Returns
     -------
@@ -42,8 +42,7 @@ def bhattacharyya(task: SCB) -> float:
 
     Parameters
     ----------
-    task : SCB
-        :math:`P_- = 2\mu1^\top - P` must have no negative entry.
+    task : the task; :math:`P_- = 2\mu1^\top - P` must have no negative entry.
 
     Returns
     -------
@@ -75,10 +74,8 @@ def sign_error_bound(rho: float, samples: float) -> float:
 
     Parameters
     ----------
-    rho : float
-        The Bhattacharyya coefficient of one sample, in [0, 1].
-    samples : float
-        B, above 0.
+    rho : the Bhattacharyya coefficient of one sample, in [0, 1].
+    samples : B, above 0; not read where ``rho`` is 0.
 
     Returns
     -------
@@ -99,13 +96,13 @@ def sign_test_error(task: SCB, samples: float) -> float:
 
     Parameters
     ----------
-    task : SCB
-    samples : float
-        B, above 0.
+    task : the task; its P and μ are read.
+    samples : B, above 0.
 
     Returns
     -------
     float
+        A probability, in [0, ½].
 
     Raises
     ------
@@ -120,13 +117,13 @@ def sign_samples(task: SCB, delta: float) -> float:
 
     Parameters
     ----------
-    task : SCB
-    delta : float
-        The error asked for, in (0, ½).
+    task : the task; its P and μ are read.
+    delta : the error asked for, in (0, ½).
 
     Returns
     -------
     float
+        A number of samples, above 0 and not rounded.
 
     Raises
     ------

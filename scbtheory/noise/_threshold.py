@@ -23,7 +23,20 @@ from scbtheory.task import SCB
 def universal_threshold(task: SCB, level, *, c: float = 1.0):
     r""":math:`\lambda = c\,\sqrt{2\log(TN)}` times ``level``, the standard deviation of a coordinate's gradient.
 
-    ``level`` is a number or an (N,) array, one a trigger, such as :func:`measured_noise` returns.
+    Parameters
+    ----------
+    task : the task; its T and N are read.
+    level : a number or an (N,) array, one a trigger, such as :func:`measured_noise` returns.
+    c : factor, above 0; from 1 on hardly any coordinate without signal passes.
+
+    Returns
+    -------
+    float or array
+        Of the shape of ``level`` and in its unit, that of the gradient.
+
+    Raises
+    ------
+    InvalidArgument : ``c`` is not a finite number above 0.
     """
     return level * (positive("c", c) * math.sqrt(2 * math.log(task.context_length * task.vocab_size)))
 
@@ -33,14 +46,27 @@ def threshold(task: SCB, theta: Parameters, *, batch_size: float, c: float = 1.0
 
     In units of the gradient: :func:`proximal_step` multiplies it by the step size.
 
-    Warns
-    -----
-    BatchTooSmall : some trigger has fewer than :math:`2\log(TN)` samples to expect in a batch. The tails of its
-        mean are then not Gaussian as far out as the threshold lies.
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    theta : ``A`` (T, N) and ``V`` (N, N).
+    batch_size : B, above 0; need not be whole.
+    c : factor, above 0; from 1 on hardly any coordinate without signal passes.
+
+    Returns
+    -------
+    array
+        (N,), one threshold a trigger, not negative.
 
     Raises
     ------
     InvalidArgument : ``batch_size`` or ``c`` is not a finite number above zero.
+    ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
+
+    Warns
+    -----
+    BatchTooSmall : some trigger has fewer than :math:`2\log(TN)` samples to expect in a batch. The tails of its
+        mean are then not Gaussian as far out as the threshold lies.
     """
     size = positive("batch_size", batch_size)
     _warn_if_rare(task, size)
@@ -50,8 +76,22 @@ def threshold(task: SCB, theta: Parameters, *, batch_size: float, c: float = 1.0
 def measured_noise(task: SCB, gradient_A):
     r"""The noise of a coordinate read off one step, (N,): median absolute deviation over :math:`\Phi^{-1}(3/4)`.
 
-    ``gradient_A`` (T, N) is one batch's :math:`\hat G_A`. Off the support its entries are the noise, and they
-    are most of it when :math:`s \ll T`; this estimates :math:`\sigma_k/\sqrt B` without knowing P or Q.
+    Off the support the entries of the gradient are the noise, and they are most of it when :math:`s \ll T`; this
+    estimates :math:`\sigma_k/\sqrt B` without knowing P or Q.
+
+    Parameters
+    ----------
+    task : the task; only its sizes and its array library are read.
+    gradient_A : (T, N), one batch's :math:`\hat G_A`.
+
+    Returns
+    -------
+    array
+        (N,), one standard deviation a trigger, in units of the gradient.
+
+    Raises
+    ------
+    ShapeMismatch : ``gradient_A`` is not (T, N).
     """
     xp = task.backend.xp
     if gradient_A.shape != (task.context_length, task.vocab_size):
@@ -67,7 +107,23 @@ def proximal_step(task: SCB, A, gradient_A, *, step_size: float, threshold):
     With :math:`Y = A - \eta\hat G_A - 11^\top/T`: the deviation becomes
     :math:`\mathrm{sign}(Y)\max(|Y| - \eta\lambda, 0)`, the minimiser of
     :math:`\frac12\|\cdot - Y\|^2 + \eta\lambda\|\cdot\|_1`, less its mean over positions.
-    ``threshold`` is :math:`\lambda`, a number or an (N,) array.
+
+    Parameters
+    ----------
+    task : the task; only T and its array library are read.
+    A, gradient_A : (T, N), the attention and a batch's :math:`\hat G_A` there.
+    step_size : :math:`\eta`, above 0.
+    threshold : :math:`\lambda`, a number or an (N,) array, in units of the gradient.
+
+    Returns
+    -------
+    array
+        (T, N), the next attention; every column sums to 1.
+
+    Raises
+    ------
+    InvalidArgument : ``step_size`` is not a finite number above 0.
+    ShapeMismatch : ``gradient_A`` has another shape than ``A``.
     """
     xp, size = task.backend.xp, positive("step_size", step_size)
     if A.shape != gradient_A.shape:
@@ -82,6 +138,20 @@ def passing(task: SCB, *, c: float = 1.0) -> float:
     r"""N4: of TN Gaussian coordinates without signal, how many exceed the threshold on average.
 
     :math:`2TN\,\Phi(-c\sqrt{2\log TN}) = \frac{(TN)^{1-c^2}}{c\sqrt{\pi\log TN}}(1 + O(1/\log TN))`.
+
+    Parameters
+    ----------
+    task : the task; its T and N are read.
+    c : factor of :func:`universal_threshold`, above 0.
+
+    Returns
+    -------
+    float
+        A mean number of coordinates, between 0 and TN.
+
+    Raises
+    ------
+    InvalidArgument : ``c`` is not a finite number above 0.
     """
     count = task.context_length * task.vocab_size
     return 2 * count * float(ndtr(-universal_threshold(task, 1.0, c=c)))
@@ -93,6 +163,21 @@ def support_batch(task: SCB, alpha: float, beta: float, *, c: float = 1.0):
     At :math:`B_k = 2\log(TN)\,\sigma_k^2(1+c)^2/S_k^2` the smallest signal on the support,
     :math:`S_k = \beta K_P(1-\alpha\beta)(q_{min}^{(k)} - 1/T)`, exceeds the threshold by
     :math:`\sigma_k\sqrt{2\log(TN)/B}`, more than its own noise takes away.
+
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    alpha, beta : the point of the plane where the batch is drawn.
+    c : factor of :func:`threshold`, above 0.
+
+    Returns
+    -------
+    array
+        (N,), samples for each trigger's support, not rounded.
+
+    Raises
+    ------
+    InvalidArgument : α or β is not finite, c is not above 0, K_Q or the signal vanishes, or Q has an entry in (0, 1/T].
     """
     signal, variance = _signal_and_noise(task, alpha, beta)
     cutoff = universal_threshold(task, 1.0, c=c)
@@ -103,6 +188,20 @@ def unthresholded_batch(task: SCB, alpha: float, beta: float):
     r"""The batch at which the noise summed over T coordinates is as large as the signal, (N,): it grows like T.
 
     :math:`B_k = T\sigma_k^2 / \|\beta K_P(1-\alpha\beta)(q^{(k)} - 1/T)\|^2`, N3's remark.
+
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    alpha, beta : the point of the plane where the batch is drawn.
+
+    Returns
+    -------
+    array
+        (N,), samples for each trigger, not rounded.
+
+    Raises
+    ------
+    InvalidArgument : α or β is not finite, K_Q or the signal vanishes, or Q has an entry in (0, 1/T].
     """
     xp = task.backend.xp
     _, variance = _signal_and_noise(task, alpha, beta)
@@ -129,7 +228,18 @@ def _signal_and_noise(task, alpha, beta):
 
 
 def plane(task: SCB, alpha: float, beta: float) -> Parameters:
-    r"""The parameters :math:`A = 11^\top/T + \alpha Q'`, :math:`V = \mu 1^\top + \beta P'` (R)."""
+    r"""The parameters :math:`A = 11^\top/T + \alpha Q'`, :math:`V = \mu 1^\top + \beta P'` (R).
+
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    alpha, beta : the coordinates; (0, 0) is the start and (1, 1) the truth.
+
+    Returns
+    -------
+    Parameters
+        ``A`` (T, N) and ``V`` (N, N).
+    """
     A = (task.Q - 1 / task.context_length) * float(alpha) + 1 / task.context_length
     mean = task.mu[:, None]
     return Parameters(A, (task.P - mean) * float(beta) + mean)

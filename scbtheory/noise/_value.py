@@ -17,9 +17,17 @@ def value_gradient_second_moment(task: SCB, theta: Parameters, *, centred: bool 
     On the set :math:`1^\top a = 1, 1^\top V = 1^\top, V\mu = \mu` this is N1's formula, written with
     :math:`y^\top D^{-1} y = 1/\mu_n - 1` for token n and :math:`C D^{-1} C = C`. Nothing is assumed here.
 
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    theta : ``A`` (T, N) and ``V`` (N, N), any real numbers.
+    centred : whether μ is taken off the histogram z, as G6 does.
+    by_trigger : whether the triggers are kept apart.
+
     Returns
     -------
-    A float, averaged over triggers; with ``by_trigger`` an (N,) array of the values given each trigger.
+    float or array
+        Averaged over triggers; with ``by_trigger`` (N,), the values given each trigger.
 
     Raises
     ------
@@ -77,6 +85,21 @@ def noise_scale(task: SCB, theta: Parameters, *, centred: bool = True) -> float:
     A batch of this size has as much noise as signal. At the start it is
     :math:`(1-\|\mu\|^2)(N-1)T/K_P` to leading order, and :math:`(1-\|\mu\|^2)T^2/K_P` without centring.
     Where the mean vanishes but the noise does not, as at :math:`(Q, P)`, it is infinite; where both vanish, 0.
+
+    Parameters
+    ----------
+    task : the task; its P, Q and μ are read.
+    theta : ``A`` (T, N) and ``V`` (N, N), any real numbers.
+    centred : as in :func:`value_gradient_second_moment`.
+
+    Returns
+    -------
+    float
+        In samples, from 0 to infinity.
+
+    Raises
+    ------
+    ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
     second = value_gradient_second_moment(task, theta, centred=centred)
     mean = value_gradient_mean(task, theta, centred=centred)

@@ -9,7 +9,19 @@ from scbtheory.plots._style import BLACK, BLUE, CYCLE, GREEN, ORANGE, RED, SEQUE
 
 
 def task(task: scb.SCB, batch: scb.Batch, sample: int = 0) -> Picture:
-    """Draw P, the columns of Q, and one sampled context with the positions that its trigger may choose."""
+    """Draw P, the columns of Q, and one sampled context with the positions that its trigger may choose.
+
+    Parameters
+    ----------
+    task : a task of at most seven tokens, a colour each.
+    batch : samples of it.
+    sample : the index in the batch of the one that is drawn.
+
+    Returns
+    -------
+    Picture
+        (a) P as an image, (b) the columns of Q as stems, (c) the context, its trigger and its output in a row.
+    """
     to = task.backend.to_numpy
     P, Q, tokens = to(task.P), to(task.Q), to(batch.tokens)[sample]
     k, o, position = (int(to(x)[sample]) for x in (batch.trigger, batch.output, batch.position))
@@ -63,8 +75,26 @@ def _box(x, face, edge):
 def convergence(task: scb.SCB, theta: scb.Parameters, sizes, *, repeats: int = 24, seed: int = 0) -> Picture:
     r"""Draw how far minibatch gradients are from the population's, in the μ-norm, against the batch size.
 
-    Points: root mean square over ``repeats`` batches, with a standard error. Lines: :math:`\sqrt{v/B}` with the
+    Points: root mean square over ``repeats`` batches, with two standard errors. Lines: :math:`\sqrt{v/B}` with the
     one-sample variance v measured once, on a batch of its own, so that the lines are predictions.
+
+    Parameters
+    ----------
+    task : a task.
+    theta : ``A`` (T, N) and ``V`` (N, N), where the gradients are taken.
+    sizes : batch sizes.
+    repeats : batches at each size, at least 2.
+    seed : of the points' samples; the lines' have the next one.
+
+    Returns
+    -------
+    Picture
+        Points and lines for :math:`\hat G_V` and :math:`\hat G_A`, both axes logarithmic.
+
+    Raises
+    ------
+    InvalidArgument : a size or the seed is out of range.
+    ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
     with canvas() as (picture, ax):
         exact = scb.population.projected_gradient(task, theta)
@@ -97,7 +127,24 @@ def _one_sample_variance(task, theta, exact, name, *, seed, batches=500, size=16
 
 
 def curvature(lengths, *, vocab_size: int = 3, seed: int = 0, steps: int = 60) -> Picture:
-    """Draw G7: the curvature of the attention problem against T, and descent on each side of its limit."""
+    """Draw G7: the curvature of the attention problem against T, and descent on each side of its limit.
+
+    Parameters
+    ----------
+    lengths : context lengths, at least 2; the last one is that of the descent.
+    vocab_size, seed : of the random tasks, whose supports have two positions.
+    steps : of the descent.
+
+    Returns
+    -------
+    Picture
+        (a) The largest curvatures, plain and projected; (b) how far attention's sums are from 1 at 0.95 and 1.05 times
+        the limit.
+
+    Raises
+    ------
+    InvalidArgument : a length or ``vocab_size`` is below 2, or the seed is out of range.
+    """
     tops, bulks = [], []
     for T in lengths:
         task = scb.SCB.random(vocab_size, T, 2, seed=seed)

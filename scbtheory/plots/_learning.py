@@ -27,7 +27,19 @@ DISTANCES = (("distance_A", r"$\|A - Q\|_\mu^2$"), ("distance_V", r"$\|V - P\|_\
 
 
 def course(task: scb.SCB, runs, *, step_size: float) -> Picture:
-    """Draw runs from scratch with balanced steps over the reduced descent, boundaries predicted before they ran."""
+    """Draw runs from scratch with balanced steps over the reduced descent, boundaries predicted before they ran.
+
+    Parameters
+    ----------
+    task : the task that was trained on; its constants make the prediction.
+    runs : a :class:`scbtheory.training.History` each.
+    step_size : of the runs, above 0.
+
+    Returns
+    -------
+    Picture
+        α and β against the step, trained and predicted; shaded until α = 0.1 and on to αβ = ½.
+    """
     T, steps = task.context_length, int(max(run.step[-1] for run in runs))
     system = {"K_P": task.K_P, "K_Q": task.K_Q, "T": T, "balanced": True}
     growth = math.log(1 + step_size)
@@ -50,7 +62,17 @@ def course(task: scb.SCB, runs, *, step_size: float) -> Picture:
 
 
 def algorithm(runs) -> Picture:
-    """Draw the algorithm's distances to the truth against samples, with the stages it ended by itself."""
+    r"""Draw the algorithm's distances to the truth against samples, with the stages it ended by itself.
+
+    Parameters
+    ----------
+    runs : a :class:`scbtheory.training.History` each, all with the same stages ended, at least two records.
+
+    Returns
+    -------
+    Picture
+        (a) :math:`\|A-Q\|_\mu^2` and (b) :math:`\|V-P\|_\mu^2`, both logarithmic; shades end at medians over runs.
+    """
     with canvas(columns=2, size=(7.6, 3.2)) as (picture, axes):
         for ax, (column, label) in zip(axes, DISTANCES, strict=True):
             edges = [
@@ -71,7 +93,18 @@ def algorithm(runs) -> Picture:
 
 
 def comparison(found: sweeps.Comparison, names=None) -> Picture:
-    """Draw each method at its best against samples: medians over seeds, bands from the 10 % to the 90 % quantile."""
+    r"""Draw each method at its best against samples: medians over seeds, bands from the 10 % to the 90 % quantile.
+
+    Parameters
+    ----------
+    found : what :func:`scbtheory.sweeps.compare` returned.
+    names : the methods to draw, all by default; only the first five are.
+
+    Returns
+    -------
+    Picture
+        (a) :math:`\|A-Q\|_\mu^2` and (b) :math:`\|V-P\|_\mu^2`, both logarithmic; each panel has its own best variants.
+    """
     grid = np.unique(np.geomspace(found.budget / 400, found.budget, 120).astype(int))
     with canvas(columns=2, size=(7.6, 3.4)) as (picture, axes):
         for ax, (column, label) in zip(axes, DISTANCES, strict=True):
@@ -92,7 +125,23 @@ def comparison(found: sweeps.Comparison, names=None) -> Picture:
 
 
 def bypass(*, K_P: float, K_Q: float, T: float, K_hat: float, correlations) -> Picture:
-    """Draw attention against time after pretraining, for several correlations, beside training from scratch."""
+    r"""Draw attention against time after pretraining, for several correlations, beside training from scratch.
+
+    Parameters
+    ----------
+    K_P, K_Q, T : of the task.
+    K_hat : :math:`\|\hat P'\|_\mu^2` of the pretrained matrix.
+    correlations : values of :math:`K_\times`; only the first five are drawn.
+
+    Returns
+    -------
+    Picture
+        α against time in units of 1/η, until 1.7 half times from scratch.
+
+    Raises
+    ------
+    InvalidArgument : a constant is out of range, T too small for a first stage, or :math:`K_\times^2 > K_{\hat P}K_P`.
+    """
     system = {"K_P": K_P, "K_Q": K_Q, "T": T}
     t = np.linspace(0, 1.7 * dynamics.half_time(**system), 400)
     with canvas(size=(6.6, 3.4)) as (picture, ax):
@@ -107,7 +156,19 @@ def bypass(*, K_P: float, K_Q: float, T: float, K_hat: float, correlations) -> P
 
 
 def step_sizes(found: sweeps.Comparison, names, column: str = "distance_A") -> Picture:
-    """Draw each baseline's final error against its step size: every seed a point, a line through the medians."""
+    """Draw each baseline's final error against its step size: every seed a point, a line through the medians.
+
+    Parameters
+    ----------
+    found : what :func:`scbtheory.sweeps.compare` returned.
+    names : baselines whose first stage has a ``step_size``; only the first four are drawn.
+    column : ``"distance_A"`` or ``"distance_V"``.
+
+    Returns
+    -------
+    Picture
+        Both axes logarithmic; runs that diverged lie on a line at three times the largest error.
+    """
     with canvas(size=(6.4, 3.5)) as (picture, ax):
         curves = {name: _by_step(found, name, column) for name in names}
         top = 3 * max(v[np.isfinite(v)].max() for _, values in curves.values() for v in values if np.isfinite(v).any())
@@ -132,7 +193,18 @@ def _by_step(found, name, column):
 
 
 def least_batches(families, experiment) -> Picture:
-    """Draw E3's least batches against T, every search a point, over the batches stated for the same sizes."""
+    """Draw E3's least batches against T, every search a point, over the batches stated for the same sizes.
+
+    Parameters
+    ----------
+    families : two of (name, kind, sizes): kind ``"scratch"`` or ``"transfer"``, a size what ``setting`` takes.
+    experiment : E3's module, or what has its functions ``along``, ``setting``, ``statement`` and ``searched``.
+
+    Returns
+    -------
+    Picture
+        A line and points for each family, both axes logarithmic.
+    """
     with canvas(size=(6.4, 3.5)) as (picture, ax):
         for (name, kind, sizes), colour, marker in zip(families, (RED, BLUE), "so", strict=True):
             lengths = experiment.along(sizes)
@@ -146,7 +218,18 @@ def least_batches(families, experiment) -> Picture:
 
 
 def attention_patterns(task: scb.SCB, models: dict[str, scb.Parameters]) -> Picture:
-    """Draw attention (above uniform, as a share of its largest) and value matrix of several models beside the truth."""
+    """Draw attention (above uniform, as a share of its largest) and value matrix of several models beside the truth.
+
+    Parameters
+    ----------
+    task : the task that the models were trained on.
+    models : ``A`` (T, N) and ``V`` (N, N) by the name that stands above.
+
+    Returns
+    -------
+    Picture
+        Attention in the first row, (trigger, position), values in the second; a column a model, the truth first.
+    """
     to, shown = task.backend.to_numpy, {"truth": scb.Parameters.truth(task), **models}
     with canvas(rows=2, columns=len(shown), size=(7.4, 5.0), height_ratios=(2, 1)) as (picture, axes):
         for column, (name, theta) in enumerate(shown.items()):
@@ -166,7 +249,17 @@ def attention_patterns(task: scb.SCB, models: dict[str, scb.Parameters]) -> Pict
 
 
 def side_by_side(pairs) -> Picture:
-    """Draw the rise of alpha beta and the loss of linear and softmax models trained on the same samples."""
+    """Draw the rise of alpha beta and the loss of linear and softmax models trained on the same samples.
+
+    Parameters
+    ----------
+    pairs : of a linear and a softmax :class:`scbtheory.training.History`.
+
+    Returns
+    -------
+    Picture
+        (a) αβ and (b) the population loss against the step.
+    """
     with canvas(columns=2, size=(7.6, 3.2)) as (picture, axes):
         for i, (linear, soft) in enumerate(pairs):
             for history, colour, style, name in ((linear, BLUE, "-", "linear"), (soft, RED, "--", "softmax")):
@@ -183,7 +276,21 @@ def side_by_side(pairs) -> Picture:
 
 
 def softmax_flow(*, K_P: float, K_Q: float, T: float) -> Picture:
-    """Draw X2: the softmax flow of two numbers at its own speed, at T² times that, and the linear model's."""
+    """Draw X2: the softmax flow of two numbers at its own speed, at T² times that, and the linear model's.
+
+    Parameters
+    ----------
+    K_P, K_Q, T : of the task.
+
+    Returns
+    -------
+    Picture
+        α against time in units of 1/η, until 2.2 half times of the linear model; sped up by its peak too.
+
+    Raises
+    ------
+    InvalidArgument : a constant is outside its range, or T is too small for a first stage.
+    """
     system = {"K_P": K_P, "K_Q": K_Q, "T": T}
     t = np.linspace(0, 2.2 * dynamics.half_time(**system), 400)
     with canvas(size=(6.4, 3.3)) as (picture, ax):
@@ -201,7 +308,23 @@ def softmax_flow(*, K_P: float, K_Q: float, T: float) -> Picture:
 
 
 def positions(*, first: float, second: float, T: float, lengths=(100, 300, 1000, 3000, 10_000)) -> Picture:
-    """Draw X4: attention on both positions of a column, linear and softmax, and when the second one is found."""
+    """Draw X4: attention on both positions of a column, linear and softmax, and when the second one is found.
+
+    Parameters
+    ----------
+    first, second : weights of the two positions, the larger one first; they sum to 1.
+    T : context length of the first panel, at least 3.
+    lengths : context lengths of the second one, from about 20 on.
+
+    Returns
+    -------
+    Picture
+        (a) Attention against time in units of 1/η, with the predicted cT; (b) arrivals against T, on the line cT.
+
+    Raises
+    ------
+    InvalidArgument : the weights are not two such, or T or a length is below 3.
+    """
     c, K_Q = scb.softmax.second_position(first, second), first**2 + second**2 - 1 / T
     with canvas(columns=2, size=(7.8, 3.3)) as (picture, axes):
         t = np.geomspace(1, 3 * c * T, 3000)

@@ -20,7 +20,24 @@ LEVEL = 1.25  # of N4's threshold after transfer: at 1 it lets noise pass too of
 
 
 def moment_search(task: scb.SCB, *, samples: int, seed: int = 0) -> Picture:
-    r"""Draw L1's statistic of every position, and how its values off the supports are distributed."""
+    r"""Draw L1's statistic of every position, and how its values off the supports are distributed.
+
+    Parameters
+    ----------
+    task : a task.
+    samples : how many are drawn, of all triggers together.
+    seed : of the samples.
+
+    Returns
+    -------
+    Picture
+        (a) Trigger 0's statistic by position, with L2's threshold for a false alarm of 0.1; (b) the share above x
+        off the supports of all triggers, on the :math:`\chi^2` law.
+
+    Raises
+    ------
+    InvalidArgument : ``samples`` or ``seed`` is out of range.
+    """
     X, _ = limits.moment_statistic(task, samples, seed=seed)
     N, T = task.vocab_size, task.context_length
     on, cut = task.backend.to_numpy(task.Q) > 0, limits.detection_threshold(N=N, T=T, false_alarm=0.1)
@@ -48,6 +65,22 @@ def samples_against_length(lengths, *, tried=(), vocab_size=3, sparsity=2, seed=
     Points are measured, at ``tried`` lengths where a run has at most 5·10⁷ tokens. From scratch by boosting (N5:
     the sign, to the half time), after transfer by one step (N4, at ``transferred`` of P'), from scratch by moments
     (L2); and Fano's bound, below which nobody does (L3).
+
+    Parameters
+    ----------
+    lengths, tried : context lengths of the lines, and of the points.
+    vocab_size, sparsity, seed : of the random tasks.
+    runs : of each batch size that is tried for a point.
+    transferred : β of the pretrained value matrix, not 0.
+
+    Returns
+    -------
+    Picture
+        Samples against T, both axes logarithmic.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range, there are more than 40 tokens, or a weight is not above 1/T.
     """
     tasks = {T: scb.SCB.random(vocab_size, T, sparsity, seed=seed) for T in sorted({*lengths, *tried})}
     ways = (
@@ -105,7 +138,25 @@ def _by_transfer(task, beta, runs):
 
 
 def efficiency(task: scb.SCB, *, samples, runs: int = 40, steps=(0.2, 0.1, 0.05), batch_size: int = 100) -> Picture:
-    r"""Draw n times the error of the last stage over the Cramér–Rao bound against n: likelihood, and refits."""
+    """Draw n times the error of the last stage over the Cramér–Rao bound against n: likelihood, and refits.
+
+    Parameters
+    ----------
+    task : a task with positive P, few enough tokens and positions for the bound.
+    samples : values of n, at least ``batch_size``.
+    runs : of each point, at least 2, with the seeds from 0 on.
+    steps : three step sizes of the refits.
+    batch_size : of the refits.
+
+    Returns
+    -------
+    Picture
+        Means with two standard errors, both axes logarithmic; lines at the bound and where averaged refits tend.
+
+    Raises
+    ------
+    InvalidArgument : the bound does not exist for the task, or a number is out of range.
+    """
     bound = sum(limits.cramer_rao(task, "known"))
     stated = 1.5 * sum(limits.least_squares_error(task, "known")) / bound
     speed: dict[str, Any] = {"eta_V": 1 / task.K_Q, "eta_A": 1 / task.K_P, "tolerance": 0.0}
@@ -145,7 +196,25 @@ def _band(ax, samples, values, colour, marker, label):
 
 
 def sticky_search(task: scb.SCB, stickiness: float, *, samples: int, reach: int = 12, seed: int = 0) -> Picture:
-    """Draw each position's weight about a support of a sticky chain, from moments, before and after L7's inverse."""
+    r"""Draw each position's weight about a support of a sticky chain, from moments, before and after L7's inverse.
+
+    Parameters
+    ----------
+    task : a task on NumPy; the column of trigger 0 is drawn.
+    stickiness : :math:`\lambda`, at least 0 and below 1.
+    samples : how many, of all triggers together.
+    reach : positions shown on either side of the largest weight.
+    seed : of the samples.
+
+    Returns
+    -------
+    Picture
+        Measured weights on (a) :math:`\Lambda q` and, less their neighbours, on (b) q.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range, or the task is not on NumPy.
+    """
     batch = limits.chain_batch(task, samples, stickiness, seed=seed)
     here, prime = batch.trigger == 0, task.P - task.mu[:, None]
     y, out = (np.eye(task.vocab_size)[x[here]] - task.mu for x in (batch.tokens, batch.output))
@@ -167,7 +236,23 @@ def sticky_search(task: scb.SCB, stickiness: float, *, samples: int, reach: int 
 
 
 def budgets(epsilon: float, *, vocab_size=3, context_length=1000, sparsity=2, seed=0) -> Picture:
-    """Draw each stage's share of the samples of three ways to an error (L6), over T, N and s; totals stand above."""
+    r"""Draw each stage's share of the samples of three ways to an error (L6), over T, N and s; totals stand above.
+
+    Parameters
+    ----------
+    epsilon : the error :math:`\|A-Q\|_\mu^2 + \|V-P\|_\mu^2`, above 0.
+    vocab_size, context_length, sparsity : of the tasks, each where it does not vary itself.
+    seed : of the tasks' P.
+
+    Returns
+    -------
+    Picture
+        A panel for each of T, N and s; three bars a size: by boosting, by moments, and after pretraining.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range, or a weight of a support is not above 1/T.
+    """
     sizes = (
         ("context length $T$", [(vocab_size, T, sparsity) for T in (100, 1000, 10_000, 100_000)], 1),
         ("vocabulary size $N$", [(N, context_length, sparsity) for N in (3, 6, 12)], 0),
@@ -195,7 +280,26 @@ def budgets(epsilon: float, *, vocab_size=3, context_length=1000, sparsity=2, se
 
 
 def coverage(task: scb.SCB, *, epsilon=0.05, delta=0.1, transferred=0.7, runs: int = 50, seed: int = 0) -> Picture:
-    """Draw how often each phase of T5 and L8 succeeds with a part of the samples that are certainly enough."""
+    """Draw how often each phase of T5 and L8 succeeds with a part of the samples that are certainly enough.
+
+    Parameters
+    ----------
+    task : a task on NumPy.
+    epsilon : the error allowed to L8's estimate, above 0.
+    delta : the chance of a failure, in (0, 1).
+    transferred : β of the pretrained value matrix, above 0.
+    runs : of each point.
+    seed : of the samples.
+
+    Returns
+    -------
+    Picture
+        The share of runs that succeed, with 1 down to 1/512 of the samples, but no fewer than 20.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range, or the estimate's samples lack a trigger.
+    """
     prime = task.P - task.mu[:, None]
     start = scb.Parameters(scb.Parameters.initial(task).A, task.mu[:, None] + transferred * prime)
     batch, enough, on = noise.recovery_batch(task, start, delta=delta), limits.samples(task, epsilon, delta), task.Q > 0

@@ -16,7 +16,24 @@ SHADES = (BLUE, ORANGE, GREEN, RED, PINK)
 
 
 def noise_scale(lengths, *, vocab_size=3, sparsity=2, seed=0, points=6, batches=300, size=16) -> Picture:
-    """Draw the value gradient's noise scale along the flow from scratch: closed form as lines, samples as points."""
+    """Draw the value gradient's noise scale along the flow from scratch: closed form as lines, samples as points.
+
+    Parameters
+    ----------
+    lengths : context lengths; only the first five are drawn.
+    vocab_size, sparsity, seed : of the random tasks; the samples' seeds follow from this one.
+    points : how many on each line.
+    batches, size : of each point.
+
+    Returns
+    -------
+    Picture
+        The noise scale, in samples, against time in half times: (a) of gradients centred by μ, (b) of others.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range, or T is too small for a first stage.
+    """
     with canvas(columns=2, size=(7.6, 3.3), sharey=True) as (picture, axes):
         for T, colour in zip(lengths, SHADES, strict=False):
             task = scb.SCB.random(vocab_size, T, sparsity, seed=seed)
@@ -56,7 +73,25 @@ def _sampled_scale(task, theta, batches, size, *, seed):
 
 
 def sign_collapse(lengths, ratios, *, runs=100, step_size=0.1, vocab_size=3, sparsity=2, seed=0) -> Picture:
-    """Draw the share of runs that learn the right sign against B/(ηT), with binomial intervals, on N5's curve."""
+    """Draw the share of runs that learn the right sign against B/(ηT), with binomial intervals, on N5's curve.
+
+    Parameters
+    ----------
+    lengths : context lengths; only the first five are drawn.
+    ratios : values of B/(ηT), above 0; batches are rounded to whole ones.
+    runs : of each point.
+    step_size : η of the balanced steps, above 0.
+    vocab_size, sparsity, seed : of the random tasks; the runs' seeds follow from this one.
+
+    Returns
+    -------
+    Picture
+        Points for each length, N5's curve, and one for each length with the noise that attention adds.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range.
+    """
     with canvas(size=(6.4, 3.6)) as (picture, ax):
         top = max(ratios) * 1.6
         first = scb.SCB.random(vocab_size, lengths[0], sparsity, seed=seed)
@@ -90,7 +125,25 @@ def sign_collapse(lengths, ratios, *, runs=100, step_size=0.1, vocab_size=3, spa
 
 
 def thresholded_column(task: scb.SCB, alpha: float, beta: float, *, batch_size: int, c: float = 1.0, seed=0) -> Picture:
-    """Draw one attention column after one step from the plane: as it comes, and after the proximal step."""
+    """Draw one attention column after one step from the plane: as it comes, and after the proximal step.
+
+    Parameters
+    ----------
+    task : a task; the column of trigger 0 is drawn.
+    alpha, beta : where on the plane the step starts; its size is :math:`1/K_P`.
+    batch_size : samples of the step.
+    c : of the threshold, above 0.
+    seed : of the samples.
+
+    Returns
+    -------
+    Picture
+        The column's entries by position, (a) with the threshold shaded and (b) after it.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range or not finite.
+    """
     theta = dynamics.lift(task, alpha, beta)
     gradient = scb.model.minibatch_gradient(task, theta, task.sample(batch_size, seed=seed), projected=True).A
     step = 1 / task.K_P
@@ -113,7 +166,24 @@ def thresholded_column(task: scb.SCB, alpha: float, beta: float, *, batch_size: 
 
 
 def support_batches(lengths, *, alpha=0.0, beta=0.2, c=1.25, vocab_size=3, sparsity=2, seed=0, trials=20) -> Picture:
-    """Draw the batch that one step needs against T: to show the support through a threshold, and to be right in all."""
+    r"""Draw the batch that one step needs against T: to show the support through a threshold, and to be right in all.
+
+    Parameters
+    ----------
+    lengths : context lengths.
+    alpha, beta, c : where on the plane the step starts, and N4's threshold.
+    vocab_size, sparsity, seed : of the random tasks; the samples' seeds follow from this one.
+    trials : batches of each size that is tried; nine of ten have to show every support.
+
+    Returns
+    -------
+    Picture
+        Closed forms as lines and measurements as points, both axes logarithmic.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range, :math:`\beta(1-\alpha\beta) = 0`, or a weight is not above 1/T.
+    """
     formula, flat, found, found_flat = [], [], [], []
     for T in lengths:
         task = scb.SCB.random(vocab_size, T, sparsity, seed=seed)

@@ -15,6 +15,21 @@ def story(*, K_P: float = 0.2, K_Q: float = 0.5, T: float = 1e4, theta: float = 
     r"""Draw :math:`\alpha\beta` from scratch and after pretraining, balanced steps; boundaries stand before the curves.
 
     The pretrained matrix has :math:`K_{\hat P} = K_P` and the correlation :math:`K_\times` = ``share`` · K_P.
+
+    Parameters
+    ----------
+    K_P, K_Q, T : of the task.
+    theta : the pretrained part's weight at the start.
+    share : from -1 to 1.
+
+    Returns
+    -------
+    Picture
+        Agreement with the truth against time in units of 1/η, the three stages shaded.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range, or T is too small for a first stage.
     """
     system = {"K_P": K_P, "K_Q": K_Q, "T": T, "balanced": True}
     found = dynamics.stages(**system)
@@ -46,7 +61,13 @@ def story(*, K_P: float = 0.2, K_Q: float = 0.5, T: float = 1e4, theta: float = 
 
 
 def model() -> Picture:
-    """Draw how one token is made and how the transformer copies that: trigger, position, transition; A, V."""
+    """Draw how one token is made and how the transformer copies that: trigger, position, transition; A, V.
+
+    Returns
+    -------
+    Picture
+        A context of eight tokens, its trigger and the next token, with arrows between; nothing is computed.
+    """
     tokens, picked, trigger = ["b", "a", "c", "b", "c", "a", "c", "b"], (1, 4), "c"
     weights = [0.02, 0.62, 0.02, 0.02, 0.28, 0.02, 0.01, 0.01]
     with canvas(size=(7.6, 2.9)) as (picture, ax):

@@ -24,7 +24,12 @@ AXES = {"N": "vocabulary size $N$", "T": "context length $T$", "B": "batch size 
 
 
 class Results:
-    """Times of one training step, of this package and of its peers, as ``make bench`` stored them."""
+    """Times of one training step, of this package and of its peers, as ``make bench`` stored them.
+
+    Parameters
+    ----------
+    path : of the JSON file, such as ``benchmarks/results.json``.
+    """
 
     def __init__(self, path):
         self.stored = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -93,7 +98,12 @@ class Results:
 
 
 class DeviceResults:
-    """Times of one training step on a GPU, with its kernels apart, as ``python -m benchmarks --gpu`` stored them."""
+    """Times of one training step on a GPU, with its kernels apart, as ``python -m benchmarks --gpu`` stored them.
+
+    Parameters
+    ----------
+    path : of the JSON file, such as ``benchmarks/results_gpu.json``.
+    """
 
     #: The kernels of a step in their order, as the breakdown names them.
     KERNELS = ("prepare", "forward", "residuals", "values", "backward", "finish")

@@ -11,7 +11,23 @@ from scbtheory.plots._style import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SEQUEN
 
 
 def phase_portrait(*, K_P: float, K_Q: float, T: float, starts=((0.0, 0.0),), balanced: bool = False) -> Picture:
-    """Draw the (alpha, beta) plane: nullclines, fixed points, slow manifold, trajectories coloured by time."""
+    """Draw the (alpha, beta) plane: nullclines, fixed points, slow manifold, trajectories coloured by time.
+
+    Parameters
+    ----------
+    K_P, K_Q, T : of the task.
+    starts : pairs (alpha, beta), at least one, where trajectories begin.
+    balanced : whether step sizes are S4's balanced ones; else they are equal.
+
+    Returns
+    -------
+    Picture
+        Both numbers from -1.15 to 1.9, directions of the flow as arrows.
+
+    Raises
+    ------
+    InvalidArgument : a number is outside its range, or T is too small for a first stage.
+    """
     system = {"K_P": K_P, "K_Q": K_Q, "T": T, "balanced": balanced}
     low, high = -1.15, 1.9
     grid = np.linspace(low, high, 400)
@@ -60,7 +76,21 @@ def _coloured(ax, x, y, values):
 
 
 def linearisation(*, K_P: float, K_Q: float, T: float) -> Picture:
-    """Draw stage 1: the flow between S1's solution and its proven lower bound, and where S1 is trusted."""
+    """Draw stage 1: the flow between S1's solution and its proven lower bound, and where S1 is trusted.
+
+    Parameters
+    ----------
+    K_P, K_Q, T : of the task.
+
+    Returns
+    -------
+    Picture
+        (a) alpha and beta against time in units of 1/η, (b) S1's relative error and its bound.
+
+    Raises
+    ------
+    InvalidArgument : a constant is outside its range.
+    """
     system = {"K_P": K_P, "K_Q": K_Q, "T": T}
     until = dynamics.linearised_until(**system)
     t = np.linspace(0, 1.25 * until, 300)[1:]
@@ -87,7 +117,23 @@ def linearisation(*, K_P: float, K_Q: float, T: float) -> Picture:
 
 
 def rise(lengths, *, K_P: float, K_Q: float, balanced: bool = False) -> Picture:
-    """Draw alpha and beta against time for several T, half times predicted; and all collapsed by shifting."""
+    """Draw alpha and beta against time for several T, half times predicted; and all collapsed by shifting.
+
+    Parameters
+    ----------
+    lengths : context lengths, powers of ten as the legend rounds them; only the first five are drawn.
+    K_P, K_Q : of the task.
+    balanced : whether step sizes are S4's balanced ones; else they are equal.
+
+    Returns
+    -------
+    Picture
+        (a) Both against time in units of 1/η; (b) αβ against time after the half time, on a logistic curve.
+
+    Raises
+    ------
+    InvalidArgument : a constant is outside its range, or a length is too small for a first stage.
+    """
     with canvas(columns=2, size=(7.6, 3.3)) as (picture, axes):
         shades = [RED, ORANGE, GREEN, BLUE, BLACK]
         for T, colour in zip(lengths, shades, strict=False):
@@ -126,7 +172,23 @@ def rise(lengths, *, K_P: float, K_Q: float, balanced: bool = False) -> Picture:
 
 
 def half_time_errors(lengths, *, K_P: float, K_Q: float, mistaken=None) -> Picture:
-    """Draw the error of the half time's two orders against T, measured to 30 digits; a ``mistaken(T)`` beside them."""
+    """Draw the error of the half time's two orders against T, measured to 30 digits; a ``mistaken(T)`` beside them.
+
+    Parameters
+    ----------
+    lengths : context lengths.
+    K_P, K_Q : of the task; step sizes are equal.
+    mistaken : a function from T to another half time, in units of 1/η; without it none is drawn.
+
+    Returns
+    -------
+    Picture
+        Errors as points, their orders' shapes as lines through the first ones; both axes logarithmic.
+
+    Raises
+    ------
+    InvalidArgument : a constant is outside its range, or a length is too small for a first stage.
+    """
     with canvas(size=(6.4, 3.3)) as (picture, ax):
         exact = [dynamics.high_precision_half_time(K_P=K_P, K_Q=K_Q, T=T) for T in lengths]
         for order, colour, marker, power in ((1, BLUE, "o", 1), (2, ORANGE, "s", 2)):
@@ -152,7 +214,22 @@ def half_time_errors(lengths, *, K_P: float, K_Q: float, mistaken=None) -> Pictu
 
 
 def creep(lengths, *, K_P: float, K_Q: float) -> Picture:
-    """Draw what follows stage 2: equal steps end beside (1, 1) and creep for a time of order T, balanced ones not."""
+    """Draw what follows stage 2: equal steps end beside (1, 1) and creep for a time of order T, balanced ones not.
+
+    Parameters
+    ----------
+    lengths : context lengths, powers of ten as the legend rounds them; only the first three are drawn.
+    K_P, K_Q : of the task, not equal.
+
+    Returns
+    -------
+    Picture
+        beta against (a) time in units of 1/η, with both choices of steps, and (b) time over T, on S5's curve.
+
+    Raises
+    ------
+    InvalidArgument : a constant is outside its range, or :math:`K_P = K_Q`, where nothing creeps.
+    """
     with canvas(columns=2, size=(7.6, 3.2)) as (picture, axes):
         for T, colour in zip(lengths, (ORANGE, GREEN, BLUE), strict=False):
             system = {"K_P": K_P, "K_Q": K_Q, "T": T}
@@ -178,7 +255,23 @@ def creep(lengths, *, K_P: float, K_Q: float) -> Picture:
 
 
 def rounding(task: scb.SCB, alpha: float, *, trigger: int = 0) -> Picture:
-    """Draw one attention column with S6's interval, and what each threshold keeps of the support and beside it."""
+    """Draw one attention column with S6's interval, and what each threshold keeps of the support and beside it.
+
+    Parameters
+    ----------
+    task : a task.
+    alpha : attention's coordinate on the plane, above 0 and below 1.
+    trigger : whose column is drawn.
+
+    Returns
+    -------
+    Picture
+        (a) The column by position; (b) the shares of the support and of the background above each threshold.
+
+    Raises
+    ------
+    InvalidArgument : ``alpha`` is not above 0.
+    """
     A = task.backend.to_numpy(dynamics.lift(task, alpha, 1.0).A)[:, trigger]
     q = task.backend.to_numpy(task.Q)[:, trigger]
     low, high = dynamics.rounding_interval(alpha=alpha, q_min=q[q > 0].min(), T=task.context_length)

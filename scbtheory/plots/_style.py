@@ -45,7 +45,12 @@ def own():
 
 
 class Picture:
-    """A finished figure that shows itself as SVG in a notebook; ``figure`` is Matplotlib's."""
+    """A finished figure that shows itself as SVG in a notebook; ``figure`` is Matplotlib's.
+
+    Parameters
+    ----------
+    figure : a :class:`matplotlib.figure.Figure`.
+    """
 
     def __init__(self, figure: Figure):
         self.figure = figure

@@ -11,7 +11,7 @@ stream of samples, and none reads P, Q or the distances that the :class:`History
 """
 
 from scbtheory.training._baselines import Adam, Descent
-from scbtheory.training._history import Divergence, History, StageEnd
+from scbtheory.training._history import Divergence, History, NoSupport, StageEnd
 from scbtheory.training._learner import Learner, deviation, noise_level, soft_threshold
 from scbtheory.training._methods import adam, algorithm, boost_batch, projected_sgd, proximal_batch, sgd
 from scbtheory.training._on_support import Likelihood, MomentStart
@@ -27,6 +27,7 @@ __all__ = [
     "Learner",
     "Likelihood",
     "MomentStart",
+    "NoSupport",
     "Proximal",
     "Refit",
     "Round",

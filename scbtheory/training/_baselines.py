@@ -14,6 +14,19 @@ class Descent(Stage):
     r"""SGD: :math:`\theta \leftarrow \theta - \eta\,\hat\nabla\ell`, or with G6's estimator if ``projected``.
 
     Plain steps above :math:`2/(T\mu_k\|V\mu\|^2)` diverge (G7).
+
+    Parameters
+    ----------
+    batch_size : samples a step, at least 1.
+    step_size : positive, :math:`\eta`.
+    projected : whether to follow G6's estimator, and not the plain gradient.
+    eta_V, eta_A : positive weights of the step for V and for all else.
+    max_steps : steps after which it ends; by default it ends by no rule of its own.
+    name : what records call it.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range.
     """
 
     batch_size: int
@@ -38,7 +51,21 @@ class Descent(Stage):
 
 @dataclass(frozen=True)
 class Adam(Stage):
-    r"""Adam (Kingma and Ba 2015) on the plain gradients, with its usual constants and one step size."""
+    r"""Adam (Kingma and Ba 2015) on the plain gradients, with its usual constants and one step size.
+
+    Parameters
+    ----------
+    batch_size : samples a step, at least 1.
+    step_size : positive.
+    beta_1, beta_2 : in [0, 1), how much of the gradient's mean and mean square stays after a step.
+    epsilon : positive, added to the root of the mean square.
+    max_steps : steps after which it ends; by default it ends by no rule of its own.
+    name : what records call it.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range.
+    """
 
     batch_size: int
     step_size: float

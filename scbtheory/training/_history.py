@@ -17,9 +17,20 @@ COLUMNS = ("samples", "step", "stage", "alpha", "beta", "off_plane", "distance_A
 FORMAT = 2
 
 
+class NoSupport(UserWarning):
+    """A stage that looks for supports ended without one; what follows goes on from where it was left."""
+
+
 @dataclass(frozen=True)
 class StageEnd:
-    """Where a stage ended and why: the rule's own words."""
+    """Where a stage ended and why: the rule's own words.
+
+    Parameters
+    ----------
+    stage : its name.
+    samples, step : samples used and steps made until then, since the run began.
+    reason : the rule's words.
+    """
 
     stage: str
     samples: int
@@ -29,7 +40,14 @@ class StageEnd:
 
 @dataclass(frozen=True)
 class Divergence:
-    """A run whose parameters left every bound; ``size`` is the last ‖A‖²_μ + ‖V‖²_μ (infinite: not a number)."""
+    """A run whose parameters left every bound; ``size`` is the last ‖A‖²_μ + ‖V‖²_μ (infinite: not a number).
+
+    Parameters
+    ----------
+    stage : the name of the stage that diverged.
+    samples, step : samples used and steps made until then, since the run began.
+    size : above 10⁴, or infinite.
+    """
 
     stage: str
     samples: int
@@ -45,13 +63,17 @@ class History:
     of R1's plane and the distance to it), ``distance_A`` :math:`=\|A-Q\|_\mu^2`, ``distance_V`` :math:`=\|V-P\|_\mu^2`,
     ``loss`` (of the population). All but the first three are the experimenter's: no stage reads them.
 
-    Attributes
+    Parameters
     ----------
-    theta : attention and value at the end, or the last finite ones of a run that diverged.
-    model : the same in the trained model's own parameters; ``None`` in a history loaded from a file.
+    stages : the names of the run's stages.
+    rows : a tuple a recorded moment, of the columns above in their order.
     boundaries : one :class:`StageEnd` for each stage that has ended.
     divergence : a :class:`Divergence`, or ``None``.
     status : ``"finished"``, ``"diverged"``, or ``"paused"`` (out of samples before the last stage ended).
+    theta : attention and value at the end, or the last finite ones of a run that diverged.
+    model : the same in the trained model's own parameters; ``None`` in a history loaded from a file.
+    state : what resuming needs besides ``theta``, by name.
+    description : what a run must share with one that it resumes, by name.
     """
 
     stages: tuple[str, ...]

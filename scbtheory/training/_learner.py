@@ -27,14 +27,17 @@ NORMAL_MAD = 1.4826  # standard deviation of a normal variable over its median a
 class Learner:
     r"""Parameters, frequencies and the position in the stream of samples; everything a run must save.
 
-    Attributes
+    Parameters
     ----------
+    task : gives samples and sizes; P and Q are not read.
+    seed : names the stream of samples.
     theta : the current model, in its own parameters.
     mu : (N,) the frequencies in use; with ``counts`` they are those of the tokens seen so far.
     counts : (N,) how often each token was seen, or ``None`` where :math:`\mu` is known.
     samples : samples used; also the index of the next sample in the stream.
     packed : whether samples are drawn several at a time (see :func:`scbtheory.streaming.gradient`).
     memory : arrays that the current stage keeps between steps (moments, supports, averages).
+    _drawn, _forward : what need not be computed again: samples drawn ahead, and the current model's forward pass.
     """
 
     task: SCB
@@ -200,6 +203,16 @@ def noise_level(xp, values):
     """A robust standard deviation of each column: 1.4826 times the median absolute deviation, (N,).
 
     For columns in which most entries are noise: what stands out does not move it.
+
+    Parameters
+    ----------
+    xp : the array namespace.
+    values : (T, N).
+
+    Returns
+    -------
+    array
+        (N,), in the units of ``values``, not negative.
     """
     centred = values - _median(xp, values)[None, :]
     return NORMAL_MAD * _median(xp, xp.abs(centred))
@@ -212,11 +225,34 @@ def _median(xp, values):
 
 
 def deviation(xp, A):
-    """Attention minus its mean, column by column."""
+    """Attention minus its mean, column by column.
+
+    Parameters
+    ----------
+    xp : the array namespace.
+    A : (T, N).
+
+    Returns
+    -------
+    array
+        (T, N); columns sum to 0.
+    """
     return A - xp.mean(A, axis=0, keepdims=True)
 
 
 def soft_threshold(xp, values, level):
-    r"""The proximal map of :math:`\lambda\|\cdot\|_1`: move each entry towards 0 by ``level`` (N,), and stop there."""
+    r"""The proximal map of :math:`\lambda\|\cdot\|_1`: move each entry towards 0 by ``level`` (N,), and stop there.
+
+    Parameters
+    ----------
+    xp : the array namespace.
+    values : (T, N).
+    level : (N,), :math:`\lambda` of each column, not negative.
+
+    Returns
+    -------
+    array
+        (T, N); 0 wherever an entry was at most its column's level.
+    """
     shrunk = xp.abs(values) - level[None, :]
     return xp.sign(values) * xp.where(shrunk > 0, shrunk, xp.zeros_like(shrunk))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
+from scbtheory.checks import positive
 from scbtheory.dynamics import System
 from scbtheory.errors import InvalidArgument, nearest
 from scbtheory.limits import samples_for_support
@@ -14,7 +17,9 @@ from scbtheory.training._on_support import Likelihood, MomentStart
 from scbtheory.training._stages import Boost, Proximal, Refit, Round, Stage
 
 CHANCE = 1e-3  # that the search of supports accepts a wrong position, and that it misses one
-SIGN = 6.0  # standard deviations that the sign of the correlation is kept from zero by
+SIGN = 6.0  # standard deviations that the sign of the correlation is kept from zero by, at a constant batch
+DECAYING = 4.5  # the same where batches fall as the signal grows: √2 less are left, 3.2, for one run in 1400
+SHARE = 0.5  # of an equal weight: no weight of a support is assumed to be below
 
 
 def boost_batch(*, K_P: float, T: float, largest: float, step_size: float = 0.1, sign: float = SIGN) -> int:
@@ -22,13 +27,61 @@ def boost_batch(*, K_P: float, T: float, largest: float, step_size: float = 0.1,
 
     :math:`w = \mathrm{tr}(C\Sigma_P)/K_P^2 \le \mu_{\max}/K_P`, since :math:`C \preceq D \preceq \mu_{\max} I`:
     the bound needs only K_P and the largest frequency. The growth a step is :math:`\eta` with balanced steps.
+
+    Parameters
+    ----------
+    K_P : above 0; a guess serves.
+    T : context length.
+    largest : :math:`\mu_{\max}`, the largest frequency of a token.
+    step_size : :math:`\eta`, for balanced steps.
+    sign : z, standard deviations between the correlation and 0.
+
+    Returns
+    -------
+    int
+        Samples a step, rounded up.
+
+    Raises
+    ------
+    InvalidArgument : a number is not above 0.
     """
+    numbers = {"K_P": K_P, "T": T, "largest": largest, "step_size": step_size, "sign": sign}
+    K_P, T, largest, step_size, sign = (positive(name, value) for name, value in numbers.items())
     return math.ceil(0.5 * sign**2 * step_size * T * largest / K_P)
 
 
-def proximal_batch(*, T: float, N: int) -> int:
-    r"""N4: :math:`32 \cdot 2\log(TN)`, growing like log T."""
-    return math.ceil(64 * math.log(T * N))
+def proximal_batch(
+    *, K_P: float, K_Q: float, T: float, N: int, largest: float, smallest: float, share: float = SHARE
+) -> int:
+    r"""N4: :math:`B = \log(TN)\,w/(\mu_{\min}q^2)` for weights from :math:`q = \tfrac12 K_Q`, growing like log T.
+
+    On a step's coordinate of weight q the signal is then :math:`\sqrt{1/2}` of what the noise of all T N reaches: no
+    single step finds the support, but signal accumulates and noise is thresholded away. :math:`w` is bounded as in
+    :func:`boost_batch`. :math:`K_Q + 1/T` is the weight where all are equal; smaller ones than its half are assumed
+    away.
+
+    Parameters
+    ----------
+    K_P, K_Q : above 0; guesses serve.
+    T, N : context length and vocabulary size.
+    largest, smallest : :math:`\mu_{\max}` and :math:`\mu_{\min}`, frequencies of tokens.
+    share : of an equal weight that the least weight is assumed to be, above 0.
+
+    Returns
+    -------
+    int
+        Samples a step, rounded up.
+
+    Raises
+    ------
+    InvalidArgument : a number is not above 0, or T N is below 2.
+    """
+    for name, value in (("K_P", K_P), ("K_Q", K_Q), ("T", T), ("largest", largest), ("share", share)):
+        positive(name, value)
+    if T * N < 2:
+        raise InvalidArgument(f"T N is {T * N:g}; expected at least 2 entries of attention")
+    w, q = largest / K_P, share * K_Q
+    return math.ceil(math.log(T * N) * w / (positive("smallest", smallest) * q**2))
 
 
 def algorithm(
@@ -45,24 +98,56 @@ def algorithm(
 ) -> tuple:
     r"""Boost, proximal, round, refit, with balanced steps :math:`\eta_V = \eta/K_Q`, :math:`\eta_A = \eta/K_P` (S4).
 
-    K_P and K_Q, by default the task's, enter as step sizes do: rough guesses serve as well. ``batch_sizes``
-    of the three stages that sample are by default :func:`boost_batch`, :func:`proximal_batch` and 256.
+    Parameters
+    ----------
+    task : gives T, N, the extreme frequencies and what is not passed; L2's search reads P and Q for its samples.
+    step_size : positive, :math:`\eta`.
+    K_P, K_Q : by default the task's; they enter as step sizes do: rough guesses in (0, 1) and (0, 1 - 1/T] serve.
+    batch_sizes : of the three stages that sample; the first falls to the second. By default :func:`boost_batch` for 4.5
+        deviations (no less than the second), :func:`proximal_batch` and 256.
+    c : of :class:`Proximal`, at least 0.
+    tolerance : of the last stage, at least 0.
+    first : ``"boost"``; ``"moments"`` replaces the first three stages by L2's search, with the samples that it asks
+        for to fail in one of 500 runs.
+    last : ``"refit"``; ``"likelihood"`` replaces the last stage by maximum likelihood (L5).
 
-    ``first="moments"`` replaces the first three stages by L2's search, with the samples that it asks for to fail
-    in one of 500 runs;
-    ``last="likelihood"`` the last by maximum likelihood (L5).
+    Returns
+    -------
+    tuple of Stage
+        What :func:`train` takes.
+
+    Raises
+    ------
+    InvalidArgument : a name is unknown, T is below 2, a number is out of range, such as a K_P or K_Q of 0,
+        ``batch_sizes`` are not three, L2's search is asked for with more than 40 tokens, or a trigger copies from
+        every position (not for L2's search).
     """
     for name, value, known in (("first", first, ("boost", "moments")), ("last", last, ("refit", "likelihood"))):
         if value not in known:
             raise InvalidArgument(f"{name} is {value!r}; expected one of {', '.join(known)}{nearest(value, known)}")
     K_P, K_Q = task.K_P if K_P is None else K_P, task.K_Q if K_Q is None else K_Q
     System(K_P=K_P, K_Q=K_Q, T=task.context_length)
-    T, N, largest = task.context_length, task.vocab_size, float(task.backend.xp.max(task.mu))
-    boost, proximal, refit = batch_sizes or (
-        boost_batch(K_P=K_P, T=T, largest=largest, step_size=step_size), proximal_batch(T=T, N=N), 256
-    )  # fmt: skip
+    full = np.flatnonzero(np.all(task.backend.to_numpy(task.Q) > 0, axis=0))
+    if first == "boost" and len(full):
+        raise InvalidArgument(
+            f"trigger {full[0]} copies from every position: no support stands out, and none is to be rounded to; "
+            "use projected_sgd"
+        )
+    T, N, xp = task.context_length, task.vocab_size, task.backend.xp
+    told: dict[str, Any] = {"K_P": K_P, "T": T, "largest": float(xp.max(task.mu))}
+    if batch_sizes is None:
+        proximal = proximal_batch(K_Q=K_Q, N=N, smallest=float(xp.min(task.mu)), **told)
+        boost = max(proximal, boost_batch(step_size=step_size, sign=DECAYING, **told))
+        batch_sizes = boost, proximal, 256
+    if len(batch_sizes) != 3:
+        raise InvalidArgument(f"batch_sizes is {batch_sizes!r}; expected three: of boost, proximal and refit")
+    boost, proximal, refit = batch_sizes
     speed: dict[str, Any] = {"step_size": step_size, "eta_V": 1 / K_Q, "eta_A": 1 / K_P}
-    begin: tuple[Stage, ...] = (Boost(boost, **speed), Proximal(proximal, c=c, **speed), Round())
+    begin: tuple[Stage, ...] = (
+        Boost(boost, last_batch=min(boost, proximal), **speed),
+        Proximal(proximal, c=c, **speed),
+        Round(),
+    )
     if first == "moments":
         needed = samples_for_support(task, false_alarm=CHANCE, miss=CHANCE)
         begin = (MomentStart(needed, false_alarm=CHANCE),)
@@ -73,12 +158,43 @@ def algorithm(
 
 
 def sgd(step_size: float, *, batch_size: int = 256) -> tuple:
-    """Plain stochastic gradient descent with one step size."""
+    """Plain stochastic gradient descent with one step size.
+
+    Parameters
+    ----------
+    step_size : positive.
+    batch_size : samples a step, at least 1.
+
+    Returns
+    -------
+    tuple of Stage
+        One :class:`Descent`, which ends when the samples are used up.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range.
+    """
     return (Descent(batch_size, step_size),)
 
 
 def projected_sgd(task: SCB, step_size: float = 0.1, *, batch_size: int = 256) -> tuple:
-    """G6's estimator and balanced steps, as the algorithm's, but no threshold, no rounding, no averaging."""
+    r"""G6's estimator and balanced steps, as the algorithm's, but no threshold, no rounding, no averaging.
+
+    Parameters
+    ----------
+    task : its K_P and K_Q are read.
+    step_size : positive, :math:`\eta`.
+    batch_size : samples a step, at least 1.
+
+    Returns
+    -------
+    tuple of Stage
+        One :class:`Descent`, which ends when the samples are used up.
+
+    Raises
+    ------
+    InvalidArgument : K_P or K_Q is 0, or a number is out of range.
+    """
     if task.K_P == 0 or task.K_Q == 0:
         raise InvalidArgument("K_P or K_Q is 0: no steps are balanced")
     return (
@@ -87,5 +203,20 @@ def projected_sgd(task: SCB, step_size: float = 0.1, *, batch_size: int = 256) -
 
 
 def adam(step_size: float, *, batch_size: int = 256) -> tuple:
-    """Adam on the plain gradients."""
+    """Adam on the plain gradients.
+
+    Parameters
+    ----------
+    step_size : positive.
+    batch_size : samples a step, at least 1.
+
+    Returns
+    -------
+    tuple of Stage
+        One :class:`Adam`, which ends when the samples are used up.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range.
+    """
     return (Adam(batch_size, step_size),)

@@ -25,11 +25,23 @@ class MomentStart(Stage):
     Positions pass at the :math:`\chi^2` quantile of level :math:`\delta/(TN)`; the largest of a column always does. V
     is left as it is: with a support known, :math:`V = \mu1^\top` is no saddle any more. With estimated frequencies,
     those of this batch's triggers and outputs serve.
+
+    Parameters
+    ----------
+    batch_size : samples of the one batch, at least 1.
+    false_alarm : :math:`\delta` in (0, 1), the chance that any position off the supports passes.
+    name : what records call it.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range; in training, frequencies are estimated and the batch lacks a token.
     """
 
     batch_size: int
     false_alarm: float = 0.1
     name: str = "moments"
+
+    goal = "supports by their moments"
 
     def __post_init__(self):
         super().__post_init__()
@@ -44,7 +56,9 @@ class MomentStart(Stage):
         X, _ = moment_statistic(learner.task, self.batch_size, **where, mu=mu / mu.sum())
         learner.samples += self.batch_size
         T, N = learner.size
-        on = (detection_threshold(N=N, T=T, false_alarm=self.false_alarm) < X) | (X.max(axis=0) == X)
+        passed = detection_threshold(N=N, T=T, false_alarm=self.false_alarm) < X
+        learner.memory["missed"] = int(np.sum(~passed.any(axis=0)))
+        on = passed | (X.max(axis=0) == X)
         A = np.asfortranarray(on / on.sum(axis=0))
         learner.theta = Parameters(learner.task.backend.asarray(A), learner.theta.V)
 
@@ -65,7 +79,8 @@ class MomentStart(Stage):
         )
 
     def verdict(self, learner, steps):
-        return "supports by their moments"
+        missed = learner.memory["missed"]
+        return f"{missed} columns without a position that passes: their largest" if missed else self.goal
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,17 @@ class Likelihood(Stage):
     Where the frequencies are known, V keeps :math:`V\mu = \mu`. Ends once the Cramér–Rao error at the estimate,
     :math:`\|A-Q\|_\mu^2 + \|V-P\|_\mu^2` as far as the learner can know it, is at most ``tolerance`` (0: after
     ``max_steps``). Memory holds the counts: at most :math:`N^{s+2}` numbers, whatever the number of samples.
+
+    Parameters
+    ----------
+    batch_size : samples a step, at least 1.
+    tolerance : at least 0.
+    max_steps : steps after which it ends in any case.
+    name : what records call it.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range; in training, a support is empty or has :math:`N^{s+2} \ge 2^{63}`.
     """
 
     batch_size: int = 256

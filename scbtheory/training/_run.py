@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,7 @@ from scbtheory.dynamics import reduce
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Model, Parameters, forward
 from scbtheory.task import SCB
-from scbtheory.training._history import Divergence, History, StageEnd
+from scbtheory.training._history import Divergence, History, NoSupport, StageEnd
 from scbtheory.training._learner import Learner
 from scbtheory.training._stages import BOUND, Stage
 
@@ -38,6 +39,7 @@ def train(
 
     Parameters
     ----------
+    task : the task; its backend computes, at its precision.
     stages : a sequence of stages, as :func:`algorithm` or :func:`sgd` return them.
     seed : names the stream of samples; every method with this seed reads the same samples in the same order.
     start : the model to begin with; by default the linear one at :math:`A = 11^\top/T`, :math:`V = \mu 1^\top`.
@@ -51,9 +53,21 @@ def train(
         the very bits of one that was never interrupted.
     progress : show a progress bar on the terminal.
 
+    Returns
+    -------
+    History
+        Finished, paused or diverged, as its ``status`` says.
+
     Raises
     ------
-    InvalidArgument : an option is out of range, or the checkpoint belongs to another run.
+    InvalidArgument : an option is out of range, or the checkpoint belongs to another run or has no folder; ``stages``
+        are none, do not fit ``start`` or each other, or would never end; or the task's K_P or K_Q is 0.
+    MixedBackends : ``start`` is of another array library, device or precision than the task.
+    ShapeMismatch : ``start`` has other sizes than the task.
+
+    Warns
+    -----
+    NoSupport : a stage that looks for supports ended without one.
     """
     stages = tuple(stages)
     if mu not in ("known", "estimated"):
@@ -117,7 +131,7 @@ def _loop(stages, learner, history, max_samples, record, checkpoint, show):
     while at["stage"] < len(stages):
         here = at["stage"]
         stage = stages[here]
-        if max_samples is not None and learner.samples + getattr(stage, "batch_size", 0) > max_samples:
+        if max_samples is not None and learner.samples + stage.size(at["steps"]) > max_samples:
             break
         if not at["begun"]:
             stage.begin(learner)
@@ -134,6 +148,13 @@ def _loop(stages, learner, history, max_samples, record, checkpoint, show):
         if reason is not None:
             stage.end(learner)
             history.boundaries.append(StageEnd(stage.name, learner.samples, at["step"], reason))
+            if not reason.startswith(stage.goal):
+                warnings.warn(
+                    f"stage {stage.name} ended without a support after {learner.samples} samples: {reason}; what "
+                    "follows may settle on a wrong one. Larger batches or more steps may help",
+                    NoSupport,
+                    stacklevel=3,
+                )
             at.update(stage=here + 1, steps=0, begun=0)
         if reason is not None or learner.samples >= at["next"]:
             at["next"] = record * learner.samples
@@ -155,7 +176,7 @@ def _loop(stages, learner, history, max_samples, record, checkpoint, show):
 
 def _until_due(stage, learner, at, max_samples) -> int:
     """How many steps of a stage lie before its next verdict, the next record and the end of the samples."""
-    count, size = stage.ahead(learner, at["steps"]), getattr(stage, "batch_size", 0)
+    count, size = stage.ahead(learner, at["steps"]), stage.size(at["steps"])
     if count > 1:
         count = min(count, max(1, math.ceil((at["next"] - learner.samples) / size)))
         if max_samples is not None:

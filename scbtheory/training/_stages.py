@@ -35,8 +35,13 @@ def between(low, high):
     return check
 
 
+def optional(check):
+    """The same check, of what may also be ``None``."""
+    return lambda name, value: None if value is None else check(name, value)
+
+
 ACCEPTED = {
-    "batch_size": count, "max_steps": count, "patience": count,
+    "batch_size": count, "max_steps": count, "patience": count, "last_batch": optional(count),
     "step_size": positive, "eta_V": positive, "eta_A": positive, "mass": positive, "standing_out": positive,
     "epsilon": positive, "c": between(0, math.inf), "tolerance": between(0, math.inf),
     "relative": between(0, 1), "beta_1": between(0, 1), "beta_2": between(0, 1),
@@ -49,6 +54,11 @@ class Stage:
 
     name = "stage"
     any_model = False  # whether it trains models other than the linear one
+    goal = ""  # how the verdict of a stage begins that has found a support; "" where none is looked for
+
+    def size(self, steps: int) -> int:
+        """Samples of the step that follows ``steps`` others of this stage."""
+        return getattr(self, "batch_size", 0)
 
     def model_type(self, start: type[Model]) -> type[Model]:
         """What the model is between this stage's steps, in a run that started from a ``start``."""
@@ -102,6 +112,24 @@ class Boost(Stage):
     Ends once, in every column, the largest deviation of attention is ``standing_out`` times what the noise of
     all T N entries would reach, :math:`\hat\sigma_k\sqrt{2\log(TN)}`, with :math:`\hat\sigma_k` from the median
     absolute deviation. It ends as well, and says so, if it is the lowest entries that stand out: the wrong branch.
+
+    The correlation grows by :math:`1+\eta` a step, and what a step's noise adds to it counts the less the later it
+    comes. So batches may fall by as much, to ``last_batch``: the sum of all is that of :math:`1/\eta` steps, and the
+    sign's variance twice that of a constant batch. It does not end before: at small batches the sign is not safe yet.
+
+    Parameters
+    ----------
+    batch_size : samples of the first step, at least 1.
+    step_size : positive, :math:`\eta`.
+    eta_V, eta_A : positive weights of the step for V and for attention.
+    standing_out : positive, in units of the noise's reach.
+    max_steps : steps after which it ends in any case.
+    name : what records call it.
+    last_batch : samples that later steps fall to by :math:`1+\eta` a step; ``None`` for a constant batch.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range.
     """
 
     batch_size: int
@@ -109,17 +137,31 @@ class Boost(Stage):
     eta_V: float = 1.0
     eta_A: float = 1.0
     standing_out: float = 6.0
-    max_steps: int = 60
+    max_steps: int = 120
     name: str = "boost"
+    last_batch: int | None = None
+
+    goal = "the support stands out"
+
+    def size(self, steps):
+        if self.last_batch is None:
+            return self.batch_size
+        return max(self.last_batch, math.ceil(self.batch_size / (1 + self.step_size) ** steps))
+
+    def begin(self, learner):
+        learner.memory["boosted"] = 0
 
     def step(self, learner):
-        learner.theta = self.descend(learner, learner.gradient(self.batch_size, projected=True))
+        size = self.size(learner.memory["boosted"])
+        learner.memory["boosted"] += 1
+        learner.theta = self.descend(learner, learner.gradient(size, projected=True))
 
     def verdict(self, learner, steps):
         high, low = standing_out(learner.xp, learner.theta.A)
         if high >= self.standing_out:
-            return f"the support stands out {self.standing_out:g} times in every column"
-        if low >= self.standing_out:
+            if self.last_batch is None or self.size(steps) <= self.last_batch:
+                return f"{self.goal} {self.standing_out:g} times in every column"
+        elif low >= self.standing_out:
             return "wrong branch: attention is lowest on the support"
         return f"{steps} steps" if steps >= self.max_steps else None
 
@@ -128,6 +170,16 @@ def standing_out(xp, A) -> tuple[float, float]:
     r"""The least over columns of :math:`\max_t d_t / (\hat\sigma_k\sqrt{2\log TN})`, and of the same for :math:`-d_t`.
 
     ``d`` is the deviation of attention from its mean. A column without any deviation stands out by 0.
+
+    Parameters
+    ----------
+    xp : the array namespace.
+    A : (T, N) attention.
+
+    Returns
+    -------
+    tuple of float
+        For the highest entries, and for the lowest; about 1 or less for noise alone.
     """
     d, (T, N) = deviation(xp, A), A.shape
     reach = noise_level(xp, A) * math.sqrt(2 * math.log(T * N)) + 1e-12 / T  # rounding does not stand out
@@ -142,6 +194,21 @@ class Proximal(Stage):
     from its median absolute deviation. c = 0 switches thresholding off.
     Ends once every column has ``mass`` on entries of its support (for Q it would be 1), and the supports have not
     changed for ``patience`` steps.
+
+    Parameters
+    ----------
+    batch_size : samples a step, at least 1.
+    step_size : positive, :math:`\eta`.
+    eta_V, eta_A : positive weights of the step for V and for attention.
+    c : at least 0.
+    mass : positive, the sum of deviations on a column's support.
+    patience : steps, at least 1.
+    max_steps : steps after which it ends in any case.
+    name : what records call it.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range.
     """
 
     batch_size: int
@@ -153,6 +220,8 @@ class Proximal(Stage):
     patience: int = 5
     max_steps: int = 400
     name: str = "proximal"
+
+    goal = "every column has"
 
     def begin(self, learner):
         learner.memory["support"] = prominent(learner.xp, learner.theta.A)
@@ -176,19 +245,41 @@ class Proximal(Stage):
         on = xp.astype(learner.memory["support"], learner.task.backend.dtype)
         mass = float(xp.min(xp.sum(on * deviation(xp, learner.theta.A), axis=0)))
         if mass >= self.mass and learner.memory["unchanged"] >= self.patience:
-            return f"every column has {self.mass:g} of its mass on a support unchanged for {self.patience} steps"
+            return f"{self.goal} {self.mass:g} of its mass on a support unchanged for {self.patience} steps"
         return f"{steps} steps" if steps >= self.max_steps else None
 
 
 def prominent(xp, A, relative: float = RELATIVE):
-    """Entries whose deviation exceeds ``relative`` times their column's largest, as booleans (T, N)."""
+    """Entries whose deviation exceeds ``relative`` times their column's largest, as booleans (T, N).
+
+    Parameters
+    ----------
+    xp : the array namespace.
+    A : (T, N) attention.
+    relative : in [0, 1).
+
+    Returns
+    -------
+    array
+        (T, N) booleans; nothing in a column without any deviation.
+    """
     d = deviation(xp, A)
     return d > relative * xp.max(d, axis=0, keepdims=True)
 
 
 @dataclass(frozen=True)
 class Round(Stage):
-    r"""Stage 3: keep the support, drop the background, renormalise the columns to sum to 1 (S6)."""
+    r"""Stage 3: keep the support, drop the background, renormalise the columns to sum to 1 (S6).
+
+    Parameters
+    ----------
+    relative : in [0, 1); a column's support is what deviates by more than this part of its largest deviation.
+    name : what records call it.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range.
+    """
 
     relative: float = RELATIVE
     name: str = "round"
@@ -201,7 +292,19 @@ class Round(Stage):
 
 
 def rounded(xp, theta: Parameters, relative: float = RELATIVE) -> Parameters:
-    """Attention on its support alone, columns summing to 1; V as it was."""
+    """Attention on its support alone, columns summing to 1; V as it was.
+
+    Parameters
+    ----------
+    xp : the array namespace.
+    theta : ``A`` (T, N) and ``V`` (N, N).
+    relative : in [0, 1), as in :func:`prominent`.
+
+    Returns
+    -------
+    Parameters
+        ``A`` not negative; a column without any deviation is 1/T everywhere.
+    """
     on = xp.astype(prominent(xp, theta.A, relative), theta.A.dtype)
     signal = on * deviation(xp, theta.A)
     total = xp.sum(signal, axis=0, keepdims=True)
@@ -219,6 +322,19 @@ class Refit(Stage):
     (0: after ``max_steps``); it is looked at whenever the steps have doubled. With a constant step the iterates' mean
     is off by a multiple of step over batch, as the model is bilinear, which no average removes; so steps shrink by
     :math:`\sqrt2` at each doubling, and squared bias falls like the variance. (``tolerance`` 0: a constant step.)
+
+    Parameters
+    ----------
+    batch_size : samples a step, at least 1.
+    step_size : positive, :math:`\eta`.
+    eta_V, eta_A : positive weights of the step for V and for attention.
+    tolerance : at least 0.
+    max_steps : steps after which it ends in any case.
+    name : what records call it.
+
+    Raises
+    ------
+    InvalidArgument : a number is out of range; in training, a column of attention is 0 everywhere.
     """
 
     batch_size: int
