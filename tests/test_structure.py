@@ -92,7 +92,15 @@ def test_a_floor_never_looks_up(room):
 
 # --- what is public ------------------------------------------------------------------------------
 
-EXPORTING = ("dynamics", "limits", "noise", "plots", "training")  # packages whose modules are their own business
+EXPORTING = (
+    "dynamics",
+    "limits",
+    "noise",
+    "plots",
+    "softmax",
+    "training",
+    "transfer",
+)  # packages whose modules are their own business
 # Two modules may share a name for the same thing of two models; a plot is named after what it draws.
 SHARED = {"flow", "gradient", "lift", "matrix_flow", "velocity"}
 

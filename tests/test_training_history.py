@@ -8,7 +8,6 @@ from scbtheory import training
 from scbtheory.errors import InvalidArgument, ShapeMismatch
 from scbtheory.training import Boost, Descent, History, Learner, Proximal, Refit, Round
 
-
 pytestmark = pytest.mark.filterwarnings("ignore::scbtheory.training.NoSupport")  # a few steps find none
 
 

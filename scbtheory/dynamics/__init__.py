@@ -11,6 +11,14 @@ units of :math:`1/\eta`.
 0.5
 """
 
+from scbtheory.dynamics._creep import (
+    attention_held,
+    attention_held_rate,
+    creep_rate,
+    creep_time,
+    creep_velocity,
+    slow_manifold,
+)
 from scbtheory.dynamics._matrix import (
     Coordinates,
     lift,
@@ -26,18 +34,12 @@ from scbtheory.dynamics._reference import high_precision_flow, high_precision_ha
 from scbtheory.dynamics._report import Boundary, Stages, add_arguments, describe, run_stages, stages
 from scbtheory.dynamics._stages import (
     arrival,
-    attention_held,
-    attention_held_rate,
     conserved,
-    creep_rate,
-    creep_time,
-    creep_velocity,
     half_time,
     linearised,
     linearised_error,
     linearised_until,
     product,
-    slow_manifold,
     stage_two_end,
 )
 from scbtheory.dynamics._system import OutsideTrustRegion, System

@@ -8,6 +8,7 @@ import warnings
 from dataclasses import dataclass
 
 from scbtheory.checks import real
+from scbtheory.dynamics import _creep
 from scbtheory.dynamics import _stages as closed
 from scbtheory.dynamics._matrix import rounding_interval
 from scbtheory.dynamics._reduced import fixed_points
@@ -105,7 +106,7 @@ def stages(**system) -> Stages:
     alpha, beta = closed.stage_two_end(**system)
     target = 1 + math.copysign(NEAR, beta - 1)
     creeping = abs(beta - 1) > NEAR
-    refit = math.log(1 / NEAR) / closed.attention_held_rate(K_Q=s.K_Q, T=s.T, eta_V=s.q / s.K_Q)
+    refit = math.log(1 / NEAR) / _creep.attention_held_rate(K_Q=s.K_Q, T=s.T, eta_V=s.q / s.K_Q)
     return Stages(
         system=s,
         linear_end=closed.linearised_until(**system),
@@ -113,7 +114,7 @@ def stages(**system) -> Stages:
         half_time_error=abs(second - first),
         rise_end=second + math.log(1 / NEAR - 1) / (2 * s.omega),
         end=(alpha, beta),
-        creep=closed.creep_time(beta, target, **system) if creeping else 0.0,
+        creep=_creep.creep_time(beta, target, **system) if creeping else 0.0,
         refit=refit,
         warnings=tuple(dict.fromkeys(str(w.message) for w in caught)),
     )

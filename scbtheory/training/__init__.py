@@ -15,8 +15,9 @@ from scbtheory.training._history import Divergence, History, NoSupport, StageEnd
 from scbtheory.training._learner import Learner, deviation, noise_level, soft_threshold
 from scbtheory.training._methods import adam, algorithm, boost_batch, projected_sgd, proximal_batch, sgd
 from scbtheory.training._on_support import Likelihood, MomentStart
+from scbtheory.training._refit import Refit
 from scbtheory.training._run import train
-from scbtheory.training._stages import Boost, Proximal, Refit, Round, Stage, prominent, rounded, standing_out
+from scbtheory.training._stages import Boost, Proximal, Round, Stage, prominent, rounded, standing_out
 
 __all__ = [
     "Adam",

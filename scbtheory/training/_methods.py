@@ -14,7 +14,8 @@ from scbtheory.limits import samples_for_support
 from scbtheory.task import SCB
 from scbtheory.training._baselines import Adam, Descent
 from scbtheory.training._on_support import Likelihood, MomentStart
-from scbtheory.training._stages import Boost, Proximal, Refit, Round, Stage
+from scbtheory.training._refit import Refit
+from scbtheory.training._stages import Boost, Proximal, Round, Stage
 
 CHANCE = 1e-3  # that the search of supports accepts a wrong position, and that it misses one
 SIGN = 6.0  # standard deviations that the sign of the correlation is kept from zero by, at a constant batch

@@ -48,7 +48,7 @@ def refit(N, m, dtype, seed=1):
 
 def run(descend, N, m, size, steps, dtype="float64", bound=1e4, length=4, filled=3, rate=0.1):
     task, positions, on, iterate, sums = refit(N, m, dtype)
-    place, purposes = (5, 1, 7), training._stages.PURPOSES
+    place, purposes = (5, 1, 7), training._refit.PURPOSES
     done, last = descend(
         task, purposes, place, size, steps, positions, on, iterate, (rate, rate), sums, filled, length, bound
     )

@@ -1,14 +1,8 @@
-r"""Softmax attention, :math:`f = V X\,\mathrm{softmax}(w^{(k)})`, beside the linear model (claims X1 to X4).
-
-Attention enters the loss only through :math:`a = \mathrm{softmax}(w)`, so every gradient is the linear
-model's times the Jacobian :math:`J = \mathrm{diag}(a) - aa^\top`. :math:`J1 = 0`: the projection of G5 comes for free.
-"""
+r"""Flows of softmax attention: two numbers, all logits, and positions of unequal weight (claims X2 and X4)."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -17,97 +11,11 @@ from scbtheory.checks import positive, real
 from scbtheory.dynamics import System
 from scbtheory.errors import InvalidArgument
 from scbtheory.flows import integrate
-from scbtheory.model import Model, Parameters
 from scbtheory.population import projected_gradient
+from scbtheory.softmax._model import SoftmaxParameters, checked_scale, softmax, speed_factor
 from scbtheory.task import SCB
-from scbtheory.training import Stage
 
-__all__ = [
-    "SCALES",
-    "Agreement",
-    "SoftmaxDescent",
-    "SoftmaxParameters",
-    "agreement",
-    "descent",
-    "flow",
-    "jacobian_times",
-    "matrix_flow",
-    "positions_flow",
-    "second_position",
-    "slowdown",
-    "softmax",
-    "speed_factor",
-    "velocity",
-]
-
-
-def __dir__():
-    return sorted(__all__)  # what Tab shows
-
-
-SCALES = ("none", "start", "peak")
 TOLERANCE = 1e-11
-
-
-@dataclass(frozen=True, eq=False)
-class SoftmaxParameters(Model):
-    """Logits ``W`` (T, N), one column a trigger, and value ``V`` (N, N); gradients have this type too.
-
-    Parameters
-    ----------
-    W : (T, N) array of the task's backend; a constant added to a column changes nothing.
-    V : (N, N) array of the task's backend.
-    """
-
-    W: Any
-    V: Any
-
-    @classmethod
-    def initial(cls, task: SCB) -> SoftmaxParameters:
-        r"""The start from scratch: :math:`w = 0`, that is :math:`A = 11^\top/T`, and :math:`V = \mu 1^\top`."""
-        start = Parameters.initial(task)
-        return cls(0 * start.A, start.V)
-
-    def forward(self, task: SCB):
-        r""":math:`A = \mathrm{softmax}(W)`; gradients are pulled back by the Jacobian J, column by column."""
-        xp = task.backend.xp
-        A = softmax(xp, self.W)
-        return Parameters(A, self.V), lambda g: SoftmaxParameters(jacobian_times(xp, A, g.A), g.V)
-
-
-def softmax(xp, W):
-    r""":math:`a_t = e^{w_t}/\sum_u e^{w_u}` in each column; the largest logit is subtracted first.
-
-    Parameters
-    ----------
-    xp : the array-API namespace of W, such as ``task.backend.xp``.
-    W : (T, N) logits.
-
-    Returns
-    -------
-    array
-        (T, N), from 0 to 1; columns sum to 1.
-    """
-    with np.errstate(under="ignore"):  # a weight too small for a float is 0
-        weights = xp.exp(W - xp.max(W, axis=0, keepdims=True))
-    return weights / xp.sum(weights, axis=0, keepdims=True)
-
-
-def jacobian_times(xp, A, G):
-    r""":math:`J g = a \odot (g - \langle a, g\rangle)` in each column: a gradient in attention, seen by the logits.
-
-    Parameters
-    ----------
-    xp : the array-API namespace of A and G, such as ``task.backend.xp``.
-    A : (T, N) attention, as :func:`softmax` returns it.
-    G : (T, N) the gradient in attention.
-
-    Returns
-    -------
-    array
-        (T, N); columns sum to 0.
-    """
-    return A * (G - xp.sum(A * G, axis=0, keepdims=True))
 
 
 # --- two numbers: X2 -----------------------------------------------------------------------------
@@ -152,13 +60,7 @@ def velocity(alpha, beta, *, scale: str = "none", **system):
     ------
     InvalidArgument : ``scale`` is not one of ``SCALES``, or a constant is outside its range.
     """
-    return _velocity(System(**system), _checked(scale), alpha, beta)
-
-
-def _checked(scale):
-    if scale not in SCALES:
-        raise InvalidArgument(f"scale is {scale!r}; expected one of {', '.join(SCALES)}")
-    return scale
+    return _velocity(System(**system), checked_scale(scale), alpha, beta)
 
 
 def _velocity(s, scale, alpha, beta):
@@ -186,7 +88,7 @@ def flow(*, t, start=(0.0, 0.0), scale: str = "none", **system):
     ------
     InvalidArgument : as for :func:`velocity`; the start or a time is not finite, a time below 0, or the solver gave up.
     """
-    s, scale = System(**system), _checked(scale)
+    s, scale = System(**system), checked_scale(scale)
     return tuple(
         integrate(
             lambda y: _velocity(s, scale, *y), [real("start", x) for x in start], t, what="the softmax flow",
@@ -223,7 +125,7 @@ def matrix_flow(
     if not isinstance(theta, SoftmaxParameters):
         raise InvalidArgument(f"theta is {type(theta).__name__}; expected SoftmaxParameters, whose W are logits")
     eta_V, eta_A = positive("eta_V", eta_V), positive("eta_A", eta_A)
-    backend, (T, N), scale = task.backend, (task.context_length, task.vocab_size), _checked(scale)
+    backend, (T, N), scale = task.backend, (task.context_length, task.vocab_size), checked_scale(scale)
 
     def unpack(y):
         W, V = y[: T * N].reshape(T, N), y[T * N :].reshape(N, N)
@@ -243,30 +145,6 @@ def matrix_flow(
         rtol=TOLERANCE, atol=TOLERANCE * 0.1 / T,
     )  # fmt: skip
     return [unpack(y) for y in path.T]
-
-
-def speed_factor(xp, A, scale: str):
-    """What ``scale`` multiplies the logits' steps by, one number a column, (1, N).
-
-    Parameters
-    ----------
-    xp : the array-API namespace of A, such as ``task.backend.xp``.
-    A : (T, N) attention.
-    scale : ``"none"`` for 1, ``"start"`` for T², ``"peak"`` for one over the square of the column's largest entry.
-
-    Returns
-    -------
-    array
-        (1, N), at least 1 where attention is a softmax.
-
-    Raises
-    ------
-    InvalidArgument : ``scale`` is not one of ``SCALES``.
-    """
-    one = xp.ones_like(A[:1, :])
-    if _checked(scale) == "none":
-        return one
-    return one * A.shape[0] ** 2 if scale == "start" else xp.max(A, axis=0, keepdims=True) ** -2
 
 
 # --- unequal positions: X4 -----------------------------------------------------------------------
@@ -365,138 +243,3 @@ def _weights(first, second):
     if not (q_1 > q_2 and abs(q_1 + q_2 - 1) < 1e-9):
         raise InvalidArgument(f"the weights are {q_1:g} and {q_2:g}; expected a larger and a smaller one that sum to 1")
     return q_1, q_2
-
-
-# --- training: X3 --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class SoftmaxDescent(Stage):
-    r"""Projected SGD on the logits, a stage for :func:`scbtheory.training.train`, on the linear model's samples.
-
-    :math:`w \leftarrow w - \eta\,\eta_A\,\mathrm{scale}\,J\hat G_a` and
-    :math:`V \leftarrow V - \eta\,\eta_V \hat G_V`; the learner's attention is the softmax, positive from the start on.
-
-    Parameters
-    ----------
-    batch_size : samples of a step.
-    step_size : :math:`\eta`, above 0.
-    eta_V, eta_A : positive weights of the two step sizes.
-    scale : one of ``SCALES``, see :func:`speed_factor`.
-    max_steps : steps after which the stage ends; by default none within reach.
-    name : what the stage is called in a run's record.
-
-    Raises
-    ------
-    InvalidArgument : a count is no whole number from 1 on, a step size or weight is not above 0, or another ``scale``.
-    """
-
-    batch_size: int
-    step_size: float = 0.1
-    eta_V: float = 1.0
-    eta_A: float = 1.0
-    scale: str = "peak"
-    max_steps: int = 2**62
-    name: str = "softmax"
-    any_model = True
-
-    def __post_init__(self):
-        super().__post_init__()
-        _checked(self.scale)
-
-    @property
-    def endless(self):
-        return self.max_steps >= 2**62
-
-    def model_type(self, start):
-        return SoftmaxParameters
-
-    def begin(self, learner):
-        if isinstance(learner.theta, SoftmaxParameters):
-            return
-        attention = learner.linear.A
-        if float(learner.xp.min(attention)) <= 0:
-            raise InvalidArgument("attention has entries that are not positive; no softmax starts there")
-        learner.theta = SoftmaxParameters(learner.xp.log(attention), learner.theta.V)
-
-    def step(self, learner):
-        xp, before = learner.xp, learner.linear.A
-        found = learner.gradient(self.batch_size, projected=True)
-        along = SoftmaxParameters(speed_factor(xp, before, self.scale) * found.W, found.V)
-        rates = {"attention": self.step_size * self.eta_A, "value": self.step_size * self.eta_V}
-        learner.theta = learner.theta.moved(along, **rates)
-
-    def end(self, learner):
-        super().end(learner)
-        learner.theta = learner.linear  # what the next stage goes on with
-
-    def verdict(self, learner, steps):
-        return f"{steps} steps" if steps >= self.max_steps else None
-
-
-def descent(task: SCB, step_size: float = 0.1, *, batch_size: int = 1024, steps: int | None = None, scale="peak"):
-    r"""The softmax model with balanced steps; beside it belongs :func:`scbtheory.training.projected_sgd`.
-
-    Parameters
-    ----------
-    task : a task with :math:`K_P, K_Q > 0`, which choose the weights.
-    step_size : :math:`\eta`, above 0.
-    batch_size : samples of a step.
-    steps : how many; without it, until a run's samples are used up.
-    scale : one of ``SCALES``, see :func:`speed_factor`.
-
-    Returns
-    -------
-    tuple of SoftmaxDescent
-        The one stage, for :func:`scbtheory.training.train`.
-
-    Raises
-    ------
-    InvalidArgument : as for :class:`SoftmaxDescent`.
-    """
-    speed: dict[str, Any] = {"step_size": step_size, "eta_V": 1 / task.K_Q, "eta_A": 1 / task.K_P}
-    return (SoftmaxDescent(batch_size, scale=scale, max_steps=2**62 if steps is None else steps, **speed),)
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """X3: how alike two trained models are; cosines are in the μ-inner product, of what lies above the start.
-
-    Parameters
-    ----------
-    attention, value : cosines, from -1 to 1.
-    support : share of columns whose supports are the same, from 0 to 1.
-    """
-
-    attention: float
-    value: float
-    support: float  # share of columns whose supports are the same
-
-
-def agreement(task: SCB, first: Parameters, second: Parameters, relative: float = 0.25) -> Agreement:
-    r"""Compare :math:`A - 11^\top/T` and :math:`V - \mu1^\top` of two models, and the columns' supports.
-
-    Parameters
-    ----------
-    task : the task that both were trained on.
-    first, second : ``A`` (T, N) and ``V`` (N, N); both away from the start, where no cosine exists.
-    relative : a support has the entries that exceed this part of their column's largest deviation from its mean.
-
-    Returns
-    -------
-    Agreement
-        Cosines of attention and of values, and the share of equal supports.
-    """
-    from scbtheory.training import prominent
-
-    xp, start = task.backend.xp, Parameters.initial(task)
-
-    def cosine(x, y):
-        return task.inner(x, y) / (task.inner(x, x) * task.inner(y, y)) ** 0.5
-
-    same = xp.all(prominent(xp, first.A, relative) == prominent(xp, second.A, relative), axis=0)
-    return Agreement(
-        cosine(first.A - start.A, second.A - start.A),
-        cosine(first.V - start.V, second.V - start.V),
-        float(xp.mean(xp.astype(same, task.backend.dtype))),
-    )
