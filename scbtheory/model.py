@@ -271,11 +271,16 @@ def contributions(task, theta, batch, size, *, projected, mu=None, column=None):
     ``theta.A`` is (T, R N) and ``theta.V`` (R, N, N); the samples are sorted by model, equally many of each, and
     ``column`` (B,) says which column of A each of them reads.
     """
+    loops = task.backend.kernels
+    if column is None and batch.drawn and hasattr(loops, "small_gradient"):
+        frequencies = task.mu if mu is None else mu
+        found = loops.small_gradient(batch.tokens, batch.trigger, batch.output, theta, size, frequencies, projected)
+        if found is not None:
+            return found
     column = batch.trigger if column is None else column
     z = _histograms(task, theta, batch, column)
     table, into_V = tables(task, theta, z, batch.trigger, batch.output, size, projected=projected, mu=mu)
     table = task.backend.xp.reshape(table, (-1, task.vocab_size))
-    loops = task.backend.kernels
     return loops.accumulate(task.backend, batch.tokens, column, table, n_triggers=theta.A.shape[1]), into_V
 
 

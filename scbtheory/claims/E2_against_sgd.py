@@ -147,8 +147,8 @@ $$ (eq-versus)
 SGD at its best step and batch size, and rounded at its best time. It takes at least twice the steps to
 $\alpha\beta = \frac12$.
 """,
-    assumptions="16 seeds, paired Student intervals at 95 %; SGD at the best of 5 step sizes, rounded at the best of 3 and "
-    "of 2 times, chosen by the truth",
+    assumptions="16 seeds, paired Student intervals at 95 %; SGD at the best of 5 step sizes, rounded at the best of 3 "
+    "and of 2 times, chosen by the truth",
     scope="An experiment at the sizes named; each bound is on the 95 % interval of a ratio of geometric means.",
     nature="observation",
     chapter="versus_sgd",

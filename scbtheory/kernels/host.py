@@ -3,6 +3,7 @@
 from scbtheory.kernels.compiled import accumulate, draw, draw_at, histogram
 from scbtheory.kernels.grouped import gradient as packed_gradient
 from scbtheory.kernels.moments import statistic as moment_sums
+from scbtheory.kernels.small import small_gradient
 from scbtheory.kernels.supported import descend
 
-__all__ = ["accumulate", "descend", "draw", "draw_at", "histogram", "moment_sums", "packed_gradient"]
+__all__ = ["accumulate", "descend", "draw", "draw_at", "histogram", "moment_sums", "packed_gradient", "small_gradient"]

@@ -310,4 +310,4 @@ def rounded(xp, theta: Parameters, relative: float = RELATIVE) -> Parameters:
 def squared_size(learner, theta: Parameters) -> float:
     r""":math:`\|A\|_\mu^2 + \|V\|_\mu^2`."""
     xp = learner.xp
-    return sum(float(xp.sum(xp.sum(x * x, axis=0) * learner.mu)) for x in (theta.A, theta.V))
+    return sum(float(xp.sum(x * x, axis=0) @ learner.mu) for x in (theta.A, theta.V))
