@@ -246,8 +246,8 @@ CLAIM = Claim(
     id="L7",
     title="Tokens that stick together: gradients keep their zero, the search by moments finds neighbours",
     text=r"""
-Let the context be a stationary chain that repeats its last token with chance $\lambda$ and draws from $\mu$ otherwise,
-and $\Lambda_{tu} = \lambda^{|t-u|}$. Then, for $1^\top a^{(k)} = 1$ and $V\mu = \mu$,
+Let the context be a stationary chain that repeats its last token with chance $\varsigma$ and draws from $\mu$ otherwise,
+and $\Lambda_{tu} = \varsigma^{|t-u|}$. Then, for $1^\top a^{(k)} = 1$ and $V\mu = \mu$,
 
 $$
 \begin{aligned}
@@ -259,10 +259,10 @@ $$
 $$ (eq-chain)
 
 up to a multiple of $1$ in the second line, and $\Lambda^{-1}$ has three diagonals:
-$(\Lambda^{-1}m)_t = \frac{(1+\lambda^2)m_t - \lambda(m_{t-1}+m_{t+1})}{1-\lambda^2}$, with $1$ for
-$1+\lambda^2$ at both ends.
+$(\Lambda^{-1}m)_t = \frac{(1+\varsigma^2)m_t - \varsigma(m_{t-1}+m_{t+1})}{1-\varsigma^2}$, with $1$ for
+$1+\varsigma^2$ at both ends.
 """,
-    assumptions=r"$0 \le \lambda < 1$; the trigger is independent of the context; {eq}`eq-moment-mean`'s $\mu$ known",
+    assumptions=r"$0 \le \varsigma < 1$; the trigger is independent of the context; {eq}`eq-moment-mean`'s $\mu$ known",
     scope="Correlation and inverse for every $N$, $T$ and distance; gradients symbolic for every $N$ at $T = 4$.",
     nature="theorem",
     chapter="limits",
@@ -271,12 +271,12 @@ $1+\lambda^2$ at both ends.
     quantities=measured,
     routes=(
         Route("symbolic", "correlation and inverse for every N and T; gradients for every N at T = 4", derived),
-        Route("exact", "every context of a chain in fractions, (N, T) = 2×2, 2×3, 3×2, 2×4, λ = ⅓", by_enumeration),
-        Route("numeric", "powers of the transition matrix, N = 7, T = 60, λ = ½", by_powers, 1e-12, margin=1e4),
-        Route("monte carlo", f"{BATCHES} batches of {SIZE} samples, N = 3, T = 30, λ = ½", by_sampling, 4.5),
+        Route("exact", "every context of a chain in fractions, (N, T) = 2×2, 2×3, 3×2, 2×4, ς = ⅓", by_enumeration),
+        Route("numeric", "powers of the transition matrix, N = 7, T = 60, ς = ½", by_powers, 1e-12, margin=1e4),
+        Route("monte carlo", f"{BATCHES} batches of {SIZE} samples, N = 3, T = 30, ς = ½", by_sampling, 4.5),
     ),
     controls=(
-        Control("λ²ᵈ for λᵈ", squared_rate),
+        Control("ς²ᵈ for ςᵈ", squared_rate),
         Control("neighbours taken off as at an end, everywhere", ends_everywhere),
         Control("gradients as for independent tokens", as_independent),
     ),

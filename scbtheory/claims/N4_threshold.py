@@ -195,7 +195,7 @@ CLAIM = Claim(
 At the threshold
 
 $$
-\lambda_k = c\,\sigma_k\sqrt{\frac{2\log(TN)}{B}},
+h_k = c\,\sigma_k\sqrt{\frac{2\log(TN)}{B}},
 $$ (eq-threshold)
 
 of $TN$ coordinates that hold noise only, $2TN\,\Phi(-c\sqrt{2\log TN}) = (TN)^{1-c^2+o(1)}$ pass the

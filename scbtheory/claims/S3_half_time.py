@@ -22,10 +22,10 @@ def statement(s: Scalars):
 
 def next_term(s: Scalars, t_0):
     omega = growth(s)
-    return (t_0 / 2 - kappa(s) * s.sqrt(s.sqrt(s.K_P / s.K_Q)) / omega) / (omega * s.T)
+    return (t_0 / 2 - nu(s) * s.sqrt(s.sqrt(s.K_P / s.K_Q)) / omega) / (omega * s.T)
 
 
-def kappa(s: Scalars):
+def nu(s: Scalars):
     return 3 * s.log(1 + s.sqrt(2)) / 4 - s.sqrt(2) / 4
 
 
@@ -82,7 +82,7 @@ def turned(s: Scalars):
     return t_0, -correction
 
 
-def without_kappa(s: Scalars):
+def without_nu(s: Scalars):
     t_0, _ = statement(s)
     return t_0, t_0 / 2 / (growth(s) * s.T)
 
@@ -90,7 +90,7 @@ def without_kappa(s: Scalars):
 def ratio_inverted(s: Scalars):
     t_0, _ = statement(s)
     omega = growth(s)
-    return t_0, (t_0 / 2 - kappa(s) * s.sqrt(s.sqrt(s.K_Q / s.K_P)) / omega) / (omega * s.T)
+    return t_0, (t_0 / 2 - nu(s) * s.sqrt(s.sqrt(s.K_Q / s.K_P)) / omega) / (omega * s.T)
 
 
 CLAIM = Claim(
@@ -101,13 +101,13 @@ From scratch, $\alpha\beta = \tfrac12$ at
 
 $$
 \begin{aligned}
-t_{1/2} &= t_0 + \frac{1}{T\omega}\left(\frac{t_0}{2} - \frac{\kappa}{\omega}\left(\tfrac{K_P}{K_Q}\right)^{1/4}\right)
+t_{1/2} &= t_0 + \frac{1}{T\omega}\left(\frac{t_0}{2} - \frac{\nu}{\omega}\left(\tfrac{K_P}{K_Q}\right)^{1/4}\right)
 + O\!\left(\frac{\log T}{T^2}\right), \\
 t_0 &= \frac{\log\left(4T^2K_Q\,\omega\right)}{2\omega},
 \end{aligned}
 $$ (eq-half-time)
 
-with $\kappa = \tfrac34\log(1+\sqrt2) - \tfrac{\sqrt2}{4}$.
+with $\nu = \tfrac34\log(1+\sqrt2) - \tfrac{\sqrt2}{4}$.
 """,
     assumptions=f"{SCRATCH}; a formal expansion in 1/T, whose orders are measured",
     scope="Both terms are derived for all positive $K_P$ and $K_Q$: $t_0$ by matching, and again, with the next term, "
@@ -133,7 +133,7 @@ with $\kappa = \tfrac34\log(1+\sqrt2) - \tfrac{\sqrt2}{4}$.
         Control("rate ω for 2ω", rate_omega),
         Control("2 for 4", two_for_four),
         Control("the correction's sign turned", turned),
-        Control("κ left out", without_kappa),
-        Control("K_P and K_Q exchanged beside κ", ratio_inverted),
+        Control("ν left out", without_nu),
+        Control("K_P and K_Q exchanged beside ν", ratio_inverted),
     ),
 )

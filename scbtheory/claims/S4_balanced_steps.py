@@ -36,8 +36,8 @@ def statement(s: Scalars):
 
 def quantities(s, inside, gap, end):
     leading = s.log(inside)
-    kappa = 3 * s.log(1 + s.sqrt(2)) / 4 - s.sqrt(2) / 4
-    return leading, (leading / 2 - kappa) / (s.T * s.K_Q), gap, end, 1 / end
+    nu = 3 * s.log(1 + s.sqrt(2)) / 4 - s.sqrt(2) / 4
+    return leading, (leading / 2 - nu) / (s.T * s.K_Q), gap, end, 1 / end
 
 
 # --- routes --------------------------------------------------------------------------------------
@@ -139,11 +139,11 @@ beside the truth. With $\eta_V = \eta/K_Q$ and $\eta_A = \eta/K_P$ it ends at $(
 $0 \le \beta - \alpha \le 1/(TK_Q)$, and, in units of $1/\eta$,
 
 $$
-t_{1/2} = \ell + \frac{1}{TK_Q}\left(\frac{\ell}{2} - \kappa\right) + O\!\left(\frac{\log T}{T^2}\right), \qquad
-\ell = \log(2TK_Q),
+t_{1/2} = t_0 + \frac{1}{TK_Q}\left(\frac{t_0}{2} - \nu\right) + O\!\left(\frac{\log T}{T^2}\right), \qquad
+t_0 = \log(2TK_Q),
 $$ (eq-balanced)
 
-with the $\kappa$ of {claim}`S3`.
+with the $\nu$ of {claim}`S3`.
 """,
     assumptions=f"{SCRATCH}; balanced: η_V = η/K_Q, η_A = η/K_P; the bound on β − α holds at every time",
     scope="The end of stage two and the bound on the gap are proved for all positive $K_P$, $K_Q$ and $T$, the terms "

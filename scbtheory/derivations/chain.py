@@ -1,4 +1,4 @@
-r"""L7: second moments of a sticky chain, :math:`R = \lambda I + (1-\lambda)\mu1^\top`, for every N and T."""
+r"""L7: second moments of a sticky chain, :math:`R = \varsigma I + (1-\varsigma)\mu1^\top`, for every N and T."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import sympy as sp
 
 __all__ = ["correlation", "gradients", "power", "three_diagonals"]
 
-rate, distance = sp.symbols("lambda d", positive=True)
+rate, distance = sp.symbols("varsigma d", positive=True)
 
 
 def power(d):
     r"""R to the power d as coefficients of I and of :math:`\mu1^\top`, by induction.
 
     :math:`\mu1^\top` is idempotent (:math:`1^\top\mu = 1`): with :math:`R^d = x_dI + y_d\mu1^\top`, one more step is
-    :math:`x_{d+1} = \lambda x_d`, :math:`y_{d+1} = \lambda y_d + (1-\lambda)(x_d + y_d)`.
+    :math:`x_{d+1} = \varsigma x_d`, :math:`y_{d+1} = \varsigma y_d + (1-\varsigma)(x_d + y_d)`.
     """
     x, y = rate**d, 1 - rate**d
     after = (rate * x, rate * y + (1 - rate) * (x + y))

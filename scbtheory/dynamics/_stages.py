@@ -219,10 +219,10 @@ def half_time(*, order=1, **system) -> float:
 
     ``order=1``: :math:`t_0 = (2\omega)^{-1}\log(4q\omega/d^2)`, which is :math:`(2\omega)^{-1}\log(4T^2K_Q\omega)`
     with equal and :math:`\log(2TK_Q)` with balanced steps; its error is :math:`O(d\,t_0)`. ``order=2`` adds
-    :math:`\frac d\omega\left(\frac{t_0}2 - \frac{\kappa r}\omega\right)`, with :math:`r = (p/q)^{1/4}` and
-    :math:`\kappa = \frac34\log(1+\sqrt2) - \frac{\sqrt2}4`; what remains is :math:`O(d^2t_0)` (measured).
+    :math:`\frac d\omega\left(\frac{t_0}2 - \frac{\nu r}\omega\right)`, with :math:`r = (p/q)^{1/4}` and
+    :math:`\nu = \frac34\log(1+\sqrt2) - \frac{\sqrt2}4`; what remains is :math:`O(d^2t_0)` (measured).
 
-    The expansion is trusted while :math:`\epsilon = \frac d\omega\left(\frac12 + \frac{\kappa r}{\omega t_0}\right)`,
+    The expansion is trusted while :math:`\epsilon = \frac d\omega\left(\frac12 + \frac{\nu r}{\omega t_0}\right)`,
     about the relative error of order 1, is below 0.1.
 
     Parameters

@@ -1,7 +1,7 @@
 r"""L7: tokens that are not independent but a sticky chain.
 
-Its transition matrix is :math:`\lambda I + (1-\lambda)\mu1^\top`, the tokens' correlation
-:math:`\Lambda_{tu} = \lambda^{|t-u|}`, and the inverse of that has three diagonals.
+Its transition matrix is :math:`\varsigma I + (1-\varsigma)\mu1^\top`, the tokens' correlation
+:math:`\Lambda_{tu} = \varsigma^{|t-u|}`, and the inverse of that has three diagonals.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = ["chain_batch", "correlate", "decorrelate"]
 
 
 def correlate(columns, stickiness: float) -> np.ndarray:
-    r"""L7: :math:`\Lambda M`, columns seen through tokens that are correlated like :math:`\lambda^{|t-u|}`.
+    r"""L7: :math:`\Lambda M`, columns seen through tokens that are correlated like :math:`\varsigma^{|t-u|}`.
 
     Parameters
     ----------
     columns : (T, …), on the host.
-    stickiness : :math:`\lambda`, at least 0 and below 1.
+    stickiness : :math:`\varsigma`, at least 0 and below 1.
 
     Returns
     -------
@@ -43,13 +43,13 @@ def correlate(columns, stickiness: float) -> np.ndarray:
 def decorrelate(columns, stickiness: float) -> np.ndarray:
     r"""L7: :math:`\Lambda^{-1}M`: each position less its two neighbours.
 
-    :math:`(\Lambda^{-1}M)_t = \frac{(1+\lambda^2)M_t - \lambda(M_{t-1}+M_{t+1})}{1-\lambda^2}`, with 1 for
-    :math:`1+\lambda^2` at both ends.
+    :math:`(\Lambda^{-1}M)_t = \frac{(1+\varsigma^2)M_t - \varsigma(M_{t-1}+M_{t+1})}{1-\varsigma^2}`, with 1 for
+    :math:`1+\varsigma^2` at both ends.
 
     Parameters
     ----------
     columns : (T, …), on the host.
-    stickiness : :math:`\lambda`, at least 0 and below 1.
+    stickiness : :math:`\varsigma`, at least 0 and below 1.
 
     Returns
     -------
@@ -71,13 +71,13 @@ def decorrelate(columns, stickiness: float) -> np.ndarray:
 
 
 def chain_batch(task: SCB, samples: int, stickiness: float, *, seed: int, step: int = 0) -> Batch:
-    r"""Samples of a task whose contexts are sticky chains: a token repeats the one before with chance :math:`\lambda`.
+    r"""Samples of a task whose contexts are sticky chains: a token repeats the one before with chance :math:`\varsigma`.
 
     Parameters
     ----------
     task : a task on NumPy; triggers and positions are those of :meth:`scbtheory.SCB.sample`.
     samples : how many.
-    stickiness : :math:`\lambda`, at least 0 and below 1; at 0 the tokens are the task's own.
+    stickiness : :math:`\varsigma`, at least 0 and below 1; at 0 the tokens are the task's own.
     seed, step : as for :meth:`scbtheory.SCB.sample`.
 
     Returns

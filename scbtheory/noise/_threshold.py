@@ -1,7 +1,7 @@
 r"""Thresholding: noise in T coordinates at the price of log T (claim N4).
 
 A step of :math:`\ell_1`-regularised descent soft-thresholds the deviation :math:`A - 11^\top/T` and
-re-centres it. At :math:`\lambda_k = c\,\sigma_k\sqrt{2\log(TN)/B}`, in units of the gradient, of TN Gaussian
+re-centres it. At :math:`h_k = c\,\sigma_k\sqrt{2\log(TN)/B}`, in units of the gradient, of TN Gaussian
 coordinates without signal about :math:`(TN)^{1-c^2}` pass: none from c = 1 on, a vanishing fraction below.
 """
 
@@ -21,7 +21,7 @@ from scbtheory.task import SCB
 
 
 def universal_threshold(task: SCB, level, *, c: float = 1.0):
-    r""":math:`\lambda = c\,\sqrt{2\log(TN)}` times ``level``, the standard deviation of a coordinate's gradient.
+    r""":math:`h = c\,\sqrt{2\log(TN)}` times ``level``, the standard deviation of a coordinate's gradient.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def universal_threshold(task: SCB, level, *, c: float = 1.0):
 
 
 def threshold(task: SCB, theta: Parameters, *, batch_size: float, c: float = 1.0):
-    r"""N4: :math:`\lambda_k = c\,\sigma_k\sqrt{2\log(TN)/B}` with N3's :math:`\sigma_k` at ``theta``, (N,).
+    r"""N4: :math:`h_k = c\,\sigma_k\sqrt{2\log(TN)/B}` with N3's :math:`\sigma_k` at ``theta``, (N,).
 
     In units of the gradient: :func:`proximal_step` multiplies it by the step size.
 
@@ -105,15 +105,15 @@ def proximal_step(task: SCB, A, gradient_A, *, step_size: float, threshold):
     r"""One step of proximal descent on A: soft-threshold the deviation from uniform, then re-centre; (T, N).
 
     With :math:`Y = A - \eta\hat G_A - 11^\top/T`: the deviation becomes
-    :math:`\mathrm{sign}(Y)\max(|Y| - \eta\lambda, 0)`, the minimiser of
-    :math:`\frac12\|\cdot - Y\|^2 + \eta\lambda\|\cdot\|_1`, less its mean over positions.
+    :math:`\mathrm{sign}(Y)\max(|Y| - \eta h, 0)`, the minimiser of
+    :math:`\frac12\|\cdot - Y\|^2 + \eta h\|\cdot\|_1`, less its mean over positions.
 
     Parameters
     ----------
     task : the task; only T and its array library are read.
     A, gradient_A : (T, N), the attention and a batch's :math:`\hat G_A` there.
     step_size : :math:`\eta`, above 0.
-    threshold : :math:`\lambda`, a number or an (N,) array, in units of the gradient.
+    threshold : :math:`h`, a number or an (N,) array, in units of the gradient.
 
     Returns
     -------

@@ -201,7 +201,7 @@ def sticky_search(task: scb.SCB, stickiness: float, *, samples: int, reach: int 
     Parameters
     ----------
     task : a task on NumPy; the column of trigger 0 is drawn.
-    stickiness : :math:`\lambda`, at least 0 and below 1.
+    stickiness : :math:`\varsigma`, at least 0 and below 1.
     samples : how many, of all triggers together.
     reach : positions shown on either side of the largest weight.
     seed : of the samples.

@@ -241,13 +241,13 @@ def deviation(xp, A):
 
 
 def soft_threshold(xp, values, level):
-    r"""The proximal map of :math:`\lambda\|\cdot\|_1`: move each entry towards 0 by ``level`` (N,), and stop there.
+    r"""The proximal map of :math:`h\|\cdot\|_1`: move each entry towards 0 by ``level`` (N,), and stop there.
 
     Parameters
     ----------
     xp : the array namespace.
     values : (T, N).
-    level : (N,), :math:`\lambda` of each column, not negative.
+    level : (N,), :math:`h` of each column, not negative.
 
     Returns
     -------

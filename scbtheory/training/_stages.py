@@ -185,7 +185,7 @@ def standing_out(xp, A) -> tuple[float, float]:
 class Proximal(Stage):
     r"""Stage 2: small batches; a soft threshold on the deviation from :math:`11^\top/T`, then re-centring (N4).
 
-    :math:`\lambda_k = c\,\hat\sigma_k\sqrt{2\log(TN)}` with :math:`\hat\sigma_k` the noise of this step's own move,
+    :math:`h_k = c\,\hat\sigma_k\sqrt{2\log(TN)}` with :math:`\hat\sigma_k` the noise of this step's own move,
     from its median absolute deviation. c = 0 switches thresholding off.
     Ends once every column has ``mass`` on entries of its support (for Q it would be 1), and the supports have not
     changed for ``patience`` steps.
