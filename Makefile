@@ -19,7 +19,7 @@ export IPYTHONDIR           := $(CURDIR)/$(VENV)/ipython
 export JUPYTER_CONFIG_DIR   := $(CURDIR)/$(VENV)/jupyter
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test bench refresh measure lint format lock clean
+.PHONY: help setup book test mutants bench refresh measure lint format lock clean
 
 help: ## Show what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ book: $(STAMP) ## Execute every chapter, then build the book into _build/html
 test: $(STAMP) ## Run the tests, and every chapter against its stored outputs
 	@$(BIN)/python -m pytest -n 2 --dist loadscope \
 	  --nbval --nbval-current-env --nbval-cell-timeout 300 tests book
+
+# More of them, or others: make mutants SAMPLE=400 SEED=1
+SAMPLE ?= 200
+SEED   ?= 0
+mutants: $(STAMP) ## Mutate the mathematical core and see which tests notice
+	@$(BIN)/python tests/mutation.py --sample $(SAMPLE) --seed $(SEED)
 
 bench: $(BENCH)/.complete ## Time a training step beside PyTorch and JAX (half an hour)
 	@$(BENCH)/bin/python -m benchmarks

@@ -86,6 +86,18 @@ def test_the_flow_of_all_parameters_is_the_flow_of_two_numbers(uniform, scale):
     np.testing.assert_allclose(softmax.flow(t=times[index], scale=scale, **system)[0], alpha[index], atol=1e-8)
 
 
+@pytest.mark.parametrize("t", [0.0, [0.0], [[0.0]], 5.0])
+def test_one_time_and_unequal_starts(t):
+    """The flow from a point that it has reached goes on as it would have."""
+    system = {"K_P": 0.3, "K_Q": 0.45, "T": 20, "eta_V": 1.5, "eta_A": 0.7, "scale": "start"}
+    start = softmax.flow(t=3.0, start=(0.1, 0.4), **system)
+    assert start[0] != start[1]
+    found = softmax.flow(t=t, start=start, **system)
+    expected = softmax.flow(t=3.0 + np.asarray(t), start=(0.1, 0.4), **system)
+    assert [x.shape for x in found] == [np.shape(t)] * 2
+    np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
 def test_the_slowdown_runs_from_one_over_T_squared_to_zero():
     assert softmax.slowdown(0.0, K_Q=0.5, T=100) == pytest.approx(1e-4)
     assert softmax.slowdown(1.0, K_Q=0.5, T=100) == 0

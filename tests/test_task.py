@@ -13,6 +13,7 @@ from scbtheory.errors import (
     ReducibleChain,
     ShapeMismatch,
 )
+from scbtheory.task import distribution_function
 
 P = np.array([[0.5, 0.2, 0.0], [0.5, 0.2, 0.3], [0.0, 0.6, 0.7]])
 Q = np.array([[0.0, 0.25, 1.0], [0.4, 0.0, 0.0], [0.6, 0.5, 0.0], [0.0, 0.25, 0.0]])
@@ -339,3 +340,15 @@ def test_a_tasks_law_cannot_be_edited(backend):
         for array in (task._host_P, task._host_Q, task._host_mu):
             with pytest.raises(ValueError, match="read-only"):
                 array[0] = 0.5
+
+
+def test_a_column_whose_cumulative_sum_passes_one_by_rounding():
+    column = np.array([0.2, 0.4, 0.3, 0.1, 1e-17, 0.0])
+    assert np.cumsum(column)[3] > 1  # what a sum in order makes of it
+    cdf = distribution_function(column)
+    np.testing.assert_array_equal(cdf[3:], 1.0)
+    np.testing.assert_allclose(cdf[:3], [0.2, 0.6, 0.9], rtol=1e-15)
+    short = distribution_function(np.full(10, 0.1))
+    assert np.cumsum(np.full(10, 0.1))[-1] < 1
+    assert short[-1] == 1.0
+    assert not short.flags.writeable

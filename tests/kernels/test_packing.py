@@ -36,6 +36,13 @@ def test_codes_and_tokens_are_one_to_one(vocab_size):
     np.testing.assert_array_equal(D, one_hot.transpose(1, 0, 2).reshape(len(codes), -1))
 
 
+def test_the_incidence_that_all_callers_share_cannot_be_written():
+    D = packing.incidence(3, 2)
+    assert packing.incidence(3, 2) is D
+    with pytest.raises(ValueError, match="read-only"):
+        D[0, 0] = False
+
+
 def test_the_law_of_a_code_is_the_product_of_its_tokens():
     mu = np.array([0.2, 0.5, 0.3])
     law = packing.law(mu, 5)
