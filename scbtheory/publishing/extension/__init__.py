@@ -3,7 +3,17 @@ them, the page with sliders, the reference made of docstrings, downloads, and th
 
 from sphinx.application import Sphinx
 
-from scbtheory.publishing.extension import claims, codelinks, docstrings, download, explore, front, graph, offline, status
+from scbtheory.publishing.extension import (
+    claims,
+    codelinks,
+    docstrings,
+    download,
+    explore,
+    front,
+    graph,
+    offline,
+    status,
+)
 
 __all__ = ["setup"]
 

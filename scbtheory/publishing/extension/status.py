@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,9 @@ def _measured(entries: Mapping[str, Any], known: list[str]) -> str:
     for profile in PROFILES:
         found = {name: entries[name][profile] for name in known if profile in entries.get(name, {})}
         failing = [name for name, entry in found.items() if not entry["holds"]]
-        hold = f"{len(found) - len(failing)} of {len(found)} that were run" + (f", not {', '.join(failing)}" * bool(failing))
+        hold = f"{len(found) - len(failing)} of {len(found)} that were run" + (
+            f", not {', '.join(failing)}" * bool(failing)
+        )
         dates = sorted(entry["date"] for entry in found.values())
         span = " to ".join(dict.fromkeys([dates[0], dates[-1]])) if dates else "never"
         minutes = sum(entry["seconds"] for entry in found.values()) / 60
@@ -63,12 +65,14 @@ def _outputs(origin: Mapping[str, Any]) -> str:
     ]
     said = f"<p>Rendered {origin.get('rendered', 'at an unknown time')} by scbtheory {__version__}, {how}.</p>"
     return said + (
-        _table(("outputs of", "commit", "date"), rows) if rows else "<p>Made outside of a Git checkout: no commit is known.</p>"
+        _table(("outputs of", "commit", "date"), rows)
+        if rows
+        else "<p>Made outside of a Git checkout: no commit is known.</p>"
     )
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    def line(cells: tuple[str, ...], tag: str) -> str:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def line(cells: Sequence[str], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
     body = "".join(line(row, "td") for row in rows)
