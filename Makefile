@@ -19,7 +19,7 @@ export IPYTHONDIR           := $(CURDIR)/$(VENV)/ipython
 export JUPYTER_CONFIG_DIR   := $(CURDIR)/$(VENV)/jupyter
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test mutants bench refresh measure lint format lock clean
+.PHONY: help setup book pdf test mutants bench refresh measure lint format lock clean
 
 help: ## Show what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ setup: $(STAMP) ## Install everything from the lock into .venv
 
 book: $(STAMP) ## Execute every chapter, then build the book into _build/html
 	@$(BIN)/scbtheory book
+
+pdf: $(STAMP) ## Print the whole book, with its stored outputs, into _build/book.pdf
+	@$(BIN)/scbtheory pdf
 
 test: $(STAMP) ## Run the tests, and every chapter against its stored outputs
 	@$(BIN)/python -m pytest -n 2 --dist loadscope \

@@ -69,6 +69,10 @@ def parser() -> argparse.ArgumentParser:
     book.add_argument("--jobs", type=_positive, default=2, help="chapters at a time (%(default)s)")
     book.set_defaults(run=_book)
 
+    pdf = commands.add_parser("pdf", help="print the whole book, with its stored outputs, through Chromium")
+    pdf.add_argument("--output", type=Path, metavar="FILE", help="the PDF; _build/book.pdf by default")
+    pdf.set_defaults(run=_pdf)
+
     refresh = commands.add_parser("refresh", help="re-execute chapters and store their outputs")
     refresh.add_argument("chapters", nargs="*", metavar="CHAPTER", help="all by default")
     refresh.add_argument("--jobs", type=_positive, default=2, help="chapters at a time (%(default)s)")
@@ -150,6 +154,15 @@ def _book(arguments: argparse.Namespace) -> int:
 
     page = book.build(source.find_root(), run=not arguments.no_execute, jobs=arguments.jobs)
     print(f"The book is at {_shown(page)}")
+    return 0
+
+
+def _pdf(arguments: argparse.Namespace) -> int:
+    from scbtheory.publishing import printing, source
+
+    root = source.find_root()
+    page = printing.print_book(root, arguments.output or root / "_build" / "book.pdf")
+    print(f"The printed book is at {_shown(page)}")
     return 0
 
 

@@ -4,10 +4,10 @@ Everything here is the law of **one** sample's gradient, with preconditioning (G
 variance divided by B. Power sums :math:`p_{ij} = \sum_t a_t^i q_t^j` cost one pass over A; beyond them no
 cost depends on T.
 
-``_value``      second moment and noise scale of :math:`\hat G_V` (N1, N2)
-``_attention``  variance of each coordinate of :math:`\hat G_A`, signal and their ratio (N3)
-``_threshold``  the proximal step and the batch that recovers the support (N4)
-``_sign``       the probability that training from scratch finds the right sign (N5)
+- ``_value``: second moment and noise scale of :math:`\hat G_V` (N1, N2)
+- ``_attention``: variance of each coordinate of :math:`\hat G_A`, signal and their ratio (N3)
+- ``_threshold``: the proximal step and the batch that recovers the support (N4)
+- ``_sign``: the probability that training from scratch finds the right sign (N5)
 """
 
 from scbtheory.noise._attention import (

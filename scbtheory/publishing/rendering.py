@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import os
 import re
 import shutil
@@ -12,11 +14,13 @@ from pathlib import Path
 
 from scbtheory.publishing.source import ANSI, BookError
 
-__all__ = ["render"]
+__all__ = ["ORIGIN", "render"]
+
+ORIGIN = Path("book") / "origin.json"  # beside the copied pages only: which commits they come from
 
 
-def render(root: Path, html_dir: Path, executed: Path | None = None) -> Path:
-    """Build the book of ``root`` into ``html_dir`` and return its first page.
+def render(root: Path, html_dir: Path, executed: Path | None = None, builder: str = "html") -> Path:
+    """Build the book of ``root`` into ``html_dir`` and return its first page; ``singlehtml`` makes one page of it all.
 
     Notebooks in the folder ``executed`` take the place of the committed ones. Every warning is an
     error, and after an error ``html_dir`` still holds the last good book.
@@ -32,19 +36,44 @@ def render(root: Path, html_dir: Path, executed: Path | None = None) -> Path:
         shutil.copytree(root / "book", source / "book", ignore=ignored)
         for notebook in sorted(executed.glob("*.ipynb")) if executed else ():
             shutil.copy(notebook, source / "book")
+        (source / ORIGIN).write_text(json.dumps(_origin(root, executed is not None)), encoding="utf-8")
 
         start = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
         command = [sys.executable, "-c", start, "build", str(source)]  # it has no `python -m`
-        command += ["--path-output", str(stage), "-W", "--keep-going", "-n", "-q"]
+        command += ["--path-output", str(stage), "--builder", builder, "-W", "--keep-going", "-n", "-q"]
         environment = {**os.environ, "NO_COLOR": "1"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
-        built = stage / "_build" / "html"
+        built = stage / "_build" / builder
         if done.returncode or not (built / "index.html").is_file():
             raise BookError(f"the book was not rendered:\n{_complaints(done, source)}")
         if html_dir.exists():
             html_dir.rename(stage / "previous")
         built.rename(html_dir)
     return html_dir / "index.html"
+
+
+def _origin(root: Path, executed: bool) -> dict:
+    """When this is rendered, and of each notebook and of the measurements the last commit and its date."""
+    commits: dict[str, list[str]] = {}
+    files = ["book/*.ipynb", "book/measurements.json"]
+    log = _git(root, "log", "--format=%x00%h %cs", "--name-only", "--relative", "--", *files)
+    for entry in log.split("\0")[1:]:
+        first, *names = entry.splitlines()
+        for name in filter(None, names):
+            if (root / name).exists():
+                commits.setdefault(name, first.split())
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    changed = _git(root, "diff", "--name-only", "--relative", "HEAD", "--", *files).splitlines()
+    return {"rendered": now, "executed": executed, "commits": commits, "changed": changed}
+
+
+def _git(root: Path, *words: str) -> str:
+    """What Git answers; nothing outside of a checkout, or where there is no Git."""
+    try:
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True)
+    except OSError:
+        return ""
+    return done.stdout if done.returncode == 0 else ""
 
 
 def _complaints(done: subprocess.CompletedProcess, source: Path) -> str:

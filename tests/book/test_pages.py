@@ -94,7 +94,8 @@ def test_the_front_door_leads_to_the_introduction(pages):
 
 def test_every_chapter_is_a_page(pages):
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    files = [entry["file"] for chapter in chapters for entry in (chapter, *chapter.get("sections", ()))]
     assert [file for file in (toc["root"], *files) if f"{file}.html" not in pages] == []
 
 

@@ -1,15 +1,25 @@
 """The book's Sphinx extension: its stylesheet, MathJax as a local file, claims as they state themselves, the map of
-them, and the page with sliders."""
+them, the page with sliders, the reference made of docstrings, downloads, and the status page."""
 
 from sphinx.application import Sphinx
 
-from scbtheory.publishing.extension import claims, explore, front, graph, offline
+from scbtheory.publishing.extension import (
+    claims,
+    codelinks,
+    docstrings,
+    download,
+    explore,
+    front,
+    graph,
+    offline,
+    status,
+)
 
 __all__ = ["setup"]
 
 
 def setup(app: Sphinx) -> dict:
-    for part in (offline, claims, front, graph, explore):
+    for part in (offline, claims, front, graph, explore, docstrings, codelinks, download, status):
         part.setup(app)
     app.add_css_file("scb.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,161 @@
+"""What a reader does with the rendered book: look up a name, search, save a chapter, print, ask how old it is."""
+
+import base64
+import importlib
+import inspect
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+from browser import Browser, find_chromium
+
+import scbtheory as scb
+from scbtheory.publishing import rendering
+from scbtheory.verification import measurements
+
+ROOT = Path(__file__).parents[2]
+ROOMS = sorted(p.stem for p in (ROOT / "book" / "api").glob("*.md") if p.stem not in ("index", "verification"))
+PATIENCE = 30  # seconds
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("book") / "html"
+    rendering.render(ROOT, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    program = find_chromium()
+    if program is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium to read with: apt-get install chromium")
+    with Browser(program, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+def wait(found):
+    """The first answer that is not empty."""
+    end = time.monotonic() + PATIENCE
+    while not (answer := found()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+    return answer
+
+
+def page(html, name) -> str:
+    return (html / "book" / f"{name}.html").read_text(encoding="utf-8")
+
+
+def text(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+# --- the reference ------------------------------------------------------------------------------
+
+
+def test_every_room_that_a_reader_can_import_has_a_page():
+    modules = {name for name in scb.__all__ if inspect.ismodule(getattr(scb, name))}
+    assert modules - {"claims"} <= set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_rooms_page_describes_what_it_exports(html, room):
+    module = importlib.import_module(f"scbtheory.{room}")
+    public = [
+        n for n in module.__all__ if inspect.isfunction(getattr(module, n)) or inspect.isclass(getattr(module, n))
+    ]
+    shown = page(html, f"api/{room}")
+    assert public
+    assert [name for name in public if f'id="scbtheory.{room}.{name}"' not in shown] == []
+
+
+def test_descriptions_say_their_sections_and_lead_to_claims_and_errors(html):
+    shown = page(html, "api/dynamics")
+    entry = shown[shown.index('id="scbtheory.dynamics.half_time"') :]
+    entry = entry[: entry.index('id="scbtheory.dynamics.high_precision_flow"')]
+    assert f'href="../{scb.claims.chapter("S3")}.html#claim-S3"' in entry
+    assert 'href="errors.html#scbtheory.errors.InvalidArgument"' in entry
+    assert "Parameters : order : 1 or 2." in text(entry)
+    assert "Returns : float : In units of" in text(entry)
+    assert "-----" not in text(shown)
+
+
+def test_names_in_the_chapters_code_lead_to_the_reference(html):
+    shown = page(html, "stage_one")
+    assert re.search(r'<a class="scb-code" href="api/dynamics.html#scbtheory.dynamics.linearised"><span', shown)
+    without = [p.stem for p in (ROOT / "book").glob("*.ipynb") if 'class="scb-code"' not in page(html, p.stem)]
+    assert set(without) <= {"ledger"}, "its code names claims and files only"
+
+
+# --- search, save, print ------------------------------------------------------------------------
+
+
+def test_search_finds_pages_without_a_server(html, browser):
+    browser.open(html / "search.html")
+    browser.events.clear()
+    browser.call("Page.navigate", url=(html / "search.html").as_uri() + "?q=saddle")
+    hits = "[...document.querySelectorAll('#search-results li a')].map(a => a.getAttribute('href')).join(' ')"
+    found = wait(lambda: (answer := browser.evaluate(hits)) and "stage_one" in answer and answer)
+    assert "book/api/landscape.html" in found
+    complaints = [e for e in browser.events if e["method"] in ("Log.entryAdded", "Runtime.exceptionThrown")]
+    assert complaints == []
+
+
+def test_a_click_saves_the_chapters_notebook(html, browser, tmp_path):
+    browser.open(html / "book" / "stage_one.html")
+    browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    browser.evaluate("document.querySelector('a.btn-download-source-button').click()")
+    stored, saved = ROOT / "book" / "stage_one.ipynb", tmp_path / "stage_one.ipynb"
+    size = stored.stat().st_size
+    wait(lambda: saved.exists() and saved.stat().st_size == size)
+    assert json.loads(saved.read_text(encoding="utf-8")) == json.loads(stored.read_text(encoding="utf-8"))
+
+
+def test_a_printed_page_has_no_side_bars(html, browser):
+    browser.open(html / "book" / "stage_one.html")
+    parts = ("bd-sidebar-primary", "bd-sidebar-secondary", "bd-header-article", "prev-next-footer", "bd-article")
+    shown = f"{json.dumps(parts)}.filter(p => document.querySelector('.' + p).getBoundingClientRect().width > 0)"
+    assert set(browser.evaluate(shown)) == set(parts)
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        assert browser.evaluate(shown) == ["bd-article"]
+        printed = base64.b64decode(browser.call("Page.printToPDF")["data"])
+    finally:
+        browser.call("Emulation.setEmulatedMedia", media="")
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) > 2
+
+
+# --- how old it is ------------------------------------------------------------------------------
+
+
+def test_the_status_page_says_what_was_measured_and_when(html):
+    shown = text(page(html, "status"))
+    stored = [entries["quick"] for entries in measurements.read(ROOT).values() if "quick" in entries]
+    held = sum(entry["holds"] for entry in stored)
+    assert f"{held} of {len(stored)} that were run" in shown
+    assert max(entry["date"] for entry in stored) in shown
+    assert f"numpy {stored[0]['versions']['numpy']}" in shown
+    assert f"Rendered {time.gmtime().tm_year}-" in shown
+
+
+def test_the_status_page_names_the_commit_of_each_chapter(tmp_path, monkeypatch):
+    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
+        monkeypatch.setenv(f"{name}_NAME", "a")
+        monkeypatch.setenv(f"{name}_EMAIL", "a@example.org")
+        monkeypatch.setenv(f"{name}_DATE", "2020-01-02T03:04:05Z")
+    assert rendering._origin(tmp_path, False)["commits"] == {}
+    (tmp_path / "book").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "book" / f"{name}.ipynb").write_text("1")
+        for words in (["init", "-q"], ["add", "."], ["commit", "-qm", name]):
+            rendering._git(tmp_path, *words)
+    head = rendering._git(tmp_path, "log", "-1", "--format=%h").strip()
+    (tmp_path / "book" / "one.ipynb").write_text("2")
+    found = rendering._origin(tmp_path, True)
+    assert (found["commits"]["book/two.ipynb"], found["executed"]) == ([head, "2020-01-02"], True)
+    assert found["commits"]["book/one.ipynb"][0] != head
+    assert found["changed"] == ["book/one.ipynb"]
