@@ -7,7 +7,7 @@ import operator
 
 from scbtheory.errors import InvalidArgument
 
-__all__ = ["below", "count", "integer", "positive", "real"]
+__all__ = ["below", "chance", "correlation", "count", "integer", "pair", "positive", "real"]
 
 
 def integer(name, value) -> int:
@@ -42,6 +42,8 @@ def real(name, value) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise InvalidArgument(f"{name} is {value!r}; expected a real number") from None
+    except OverflowError:
+        raise InvalidArgument(f"{name} is a whole number beyond every float; expected a finite number") from None
     if not math.isfinite(number):
         raise InvalidArgument(f"{name} is {number}; expected a finite number")
     return number
@@ -52,3 +54,27 @@ def positive(name, value) -> float:
     if not real(name, value) > 0:
         raise InvalidArgument(f"{name} is {value}; expected a number above 0")
     return float(value)
+
+
+def chance(name, value) -> float:
+    """Return a number between 0 and 1 as a float, or refuse it."""
+    if not 0 < real(name, value) < 1:
+        raise InvalidArgument(f"{name} is {value!r}; expected a chance between 0 and 1")
+    return float(value)
+
+
+def pair(name, value) -> tuple[float, float]:
+    """Return two finite numbers as floats, or refuse what is no such pair."""
+    try:
+        alpha, beta = value
+    except (TypeError, ValueError):
+        raise InvalidArgument(f"{name} is {value!r}; expected two numbers, (alpha, beta)") from None
+    return real(name, alpha), real(name, beta)
+
+
+def correlation(task, name) -> float:
+    """Return ``K_P`` or ``K_Q`` of a task, or refuse one that is rounding alone."""
+    number = getattr(task, name)
+    if not number > (64 * float(task.backend.xp.finfo(task.backend.dtype).eps)) ** 2:
+        raise InvalidArgument(f"{name} is {number:g} for this task: there is no correlation to learn")
+    return number

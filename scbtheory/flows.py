@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 from scipy.integrate import solve_ivp
 
+from scbtheory.checks import positive
 from scbtheory.errors import InvalidArgument
 
 __all__ = ["integrate", "times", "until"]
@@ -76,7 +77,7 @@ def until(velocity, start, events, longest: float, *, what: str, method: str = "
     velocity : maps y, shape (n,), to its derivative, shape (n,).
     start : (n,) finite numbers, at time 0.
     events : functions of y whose zeros count; SciPy's ``terminal`` and ``direction`` are read off them.
-    longest : a finite time, in the units of the velocity.
+    longest : a finite time above 0, in the units of the velocity.
     what : is integrated, in words, for errors.
     method, **options : as for :func:`integrate`.
 
@@ -87,22 +88,29 @@ def until(velocity, start, events, longest: float, *, what: str, method: str = "
 
     Raises
     ------
-    InvalidArgument : the start or its velocity is not finite, or the solver gave up.
+    InvalidArgument : ``longest`` is not such a time, the start or its velocity is not finite, or the solver gave up.
     """
-    start = _begin(velocity, start, what)
+    longest, start = positive("longest", longest), _begin(velocity, start, what)
     return _solve(velocity, start, longest, what, method, events=[_Event(e) for e in events], **options).t_events
 
 
 class _Event:
-    """A function of y as SciPy wants it: of time and y, with attributes that say which zeros count."""
+    """A function of y as SciPy wants it: of time and y, with attributes that say which zeros count.
+
+    Of each time it has one value. SciPy sees a change of sign at the ends of a step, and then asks again there, at a y
+    that it interpolates: near a flow's rest that rounds to the other side of the zero.
+    """
 
     def __init__(self, function):
         self.function = function
         self.terminal = getattr(function, "terminal", False)
         self.direction = getattr(function, "direction", 0)
+        self.values = {}
 
-    def __call__(self, _, y):
-        return self.function(y)
+    def __call__(self, t, y):
+        if t not in self.values:
+            self.values[t] = self.function(y)
+        return self.values[t]
 
 
 def _begin(velocity, start, what):

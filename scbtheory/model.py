@@ -160,6 +160,12 @@ def _check_range(task, name, array):
 
 def check_array(task: SCB, name: str, array, shape: tuple[int, ...], *, real: bool = True) -> None:
     """Refuse one array of another shape, array library or device than the task's, or of another precision if real."""
+    _check_library(task, name, array, real=real)
+    if array.shape != shape:
+        raise ShapeMismatch(f"{name} has shape {array.shape}; this task expects {shape}")
+
+
+def _check_library(task, name, array, *, real=True):
     if type(array) is not type(task.mu):
         raise MixedBackends(
             f"{name} is a {type(array).__module__}.{type(array).__name__}, but the task computes with "
@@ -172,15 +178,22 @@ def check_array(task: SCB, name: str, array, shape: tuple[int, ...], *, real: bo
             f"{name} holds {array.dtype} numbers, but the task computes with {task.mu.dtype}; "
             "make it with task.backend.asarray, or the task with task.on(dtype=...)"
         )
-    if array.shape != shape:
-        raise ShapeMismatch(f"{name} has shape {array.shape}; this task expects {shape}")
 
 
 def forward(task: SCB, theta: M, batch: Batch | None = None) -> tuple[Parameters, Callable[[Parameters], M]]:
     """Return ``theta.forward(task)``; refuse what :func:`check` refuses."""
+    for name, array in theta.arrays().items():
+        _check_library(task, name, array)  # before anything is computed from it
     linear, pull_back = theta.forward(task)
     check(task, linear, batch)
     return linear, pull_back
+
+
+def _some(batch):
+    """The batch, unless it is empty: a mean is over at least one sample."""
+    if not len(batch):
+        raise InvalidArgument("the batch is empty; expected at least one sample to average over")
+    return batch
 
 
 def predict(task: SCB, theta: Model, batch: Batch):
@@ -190,7 +203,7 @@ def predict(task: SCB, theta: Model, batch: Batch):
     ----------
     task : a task.
     theta : a model on the task's backend, at its precision.
-    batch : B samples on the same backend, at least one; their positions are not read.
+    batch : B samples on the same backend; their positions are not read.
 
     Returns
     -------
@@ -204,6 +217,8 @@ def predict(task: SCB, theta: Model, batch: Batch):
     InvalidArgument : a batch made by hand has tokens that are no native whole numbers from 0 to N - 1.
     """
     linear, _ = forward(task, theta, batch)
+    if not len(batch):
+        return linear.V[:0, :]
     return _histograms(task, linear, batch) @ linear.V.T
 
 
@@ -225,9 +240,9 @@ def minibatch_loss(task: SCB, theta: Model, batch: Batch) -> float:
     ------
     MixedBackends : an array is of another array library, device or (``theta`` only) precision than the task.
     ShapeMismatch : an array of ``theta`` or ``batch`` has another shape than the task asks for.
-    InvalidArgument : a batch made by hand has tokens that are no native whole numbers from 0 to N - 1.
+    InvalidArgument : the batch is empty, or made by hand with tokens that are no native whole numbers from 0 to N - 1.
     """
-    linear, _ = forward(task, theta, batch)
+    linear, _ = forward(task, theta, _some(batch))
     residual = residuals(task, linear, _histograms(task, linear, batch), batch.output)
     return float(task.backend.xp.sum(residual * residual)) / (2 * len(batch))
 
@@ -256,9 +271,9 @@ def minibatch_gradient(task: SCB, theta: M, batch: Batch, *, projected: bool = F
     ------
     MixedBackends : an array is of another array library, device or (``theta`` only) precision than the task.
     ShapeMismatch : an array of ``theta`` or ``batch`` has another shape than the task asks for.
-    InvalidArgument : a batch made by hand has tokens that are no native whole numbers from 0 to N - 1.
+    InvalidArgument : the batch is empty, or made by hand with tokens that are no native whole numbers from 0 to N - 1.
     """
-    linear, pull_back = forward(task, theta, batch)
+    linear, pull_back = forward(task, theta, _some(batch))
     gradient_A, gradient_V = contributions(task, linear, batch, len(batch), projected=projected)
     return pull_back(Parameters(centred(task, gradient_A) if projected else gradient_A, gradient_V))
 

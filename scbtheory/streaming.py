@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from scbtheory.checks import below, count
+from scbtheory.errors import InvalidArgument
 from scbtheory.kernels import choose, packing
 from scbtheory.kernels.stream import STEP_BITS, Stream
 from scbtheory.model import M, Parameters, centred, contributions, forward, tables
@@ -143,11 +144,11 @@ def draw_packs(task: SCB, batch_size: int, *, seed: int, step: int = 0, first: i
 
     Parameters
     ----------
-    task : of at most 256 tokens, for a code is a byte; not checked.
+    task : of at most 256 tokens, for a code is a byte.
     batch_size : samples, all of one step.
     seed, step : a run and a batch of it, as in :meth:`scbtheory.SCB.sample`.
     first : skips the random bits of that many samples of the step.
-    memory : bytes.
+    memory : bytes, at least 1.
 
     Yields
     ------
@@ -156,9 +157,13 @@ def draw_packs(task: SCB, batch_size: int, *, seed: int, step: int = 0, first: i
 
     Raises
     ------
-    InvalidArgument : a number is out of range; raised when the first packs are asked for.
+    InvalidArgument : a number is out of range, or the task has more than 256 tokens; raised when the first packs are
+        asked for.
     """
     backend, xp, N, T = task.backend, task.backend.xp, task.vocab_size, task.context_length
+    batch_size, memory = count("batch_size", batch_size), count("memory", memory)
+    if N > packing.CODES:
+        raise InvalidArgument(f"the task has {N} tokens; a code is a byte, which holds one of at most {packing.CODES}")
     (triggers, positions, outputs, tokens), first = _streams(task, batch_size, seed, step, first)
     m = packing.width(N)
     number = np.arange(first, first + batch_size)

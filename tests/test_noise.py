@@ -8,7 +8,7 @@ from scipy.special import ndtr
 from scipy.stats import binom
 
 import scbtheory as scb
-from scbtheory import noise
+from scbtheory import dynamics, noise
 from scbtheory.errors import InvalidArgument
 
 SMALL = pytest.mark.parametrize(("N", "T"), [(2, 2), (2, 3), (3, 2), (3, 3)])
@@ -99,7 +99,7 @@ def grown(T, alpha, beta):
     """The same P and the same two positions, in a context of length T."""
     base = scb.SCB.random(3, 2, 2, seed=2)
     task = scb.SCB(base.P, np.concatenate([base.Q, np.zeros((T - 2, 3))]))
-    return task, noise.plane(task, alpha, beta)
+    return task, dynamics.lift(task, alpha, beta)
 
 
 def test_N2_in_stage_two_the_noise_scale_tends_to_a_constant():
@@ -181,7 +181,7 @@ def test_the_ratio_refuses_a_value_matrix_without_noise():
 
 def test_N4_the_threshold_is_its_formula_for_each_trigger(backend, agree):
     task = scb.SCB.random(3, 200, 2, seed=4, backend=backend)
-    theta = noise.plane(task, 0.5, 0.5)
+    theta = dynamics.lift(task, 0.5, 0.5)
     (variance,) = host(task, noise.attention_noise_variance(task, theta))
     expected = 0.4 * np.sqrt(variance) * np.sqrt(2 * np.log(600) / 500)
     agree(backend, noise.threshold(task, theta, batch_size=500, c=0.4), expected)
@@ -203,7 +203,7 @@ def test_N4_the_step_soft_thresholds_the_deviation_and_recentres_it(backend, agr
 
 def test_N4_the_noise_level_can_be_read_off_one_step(backend):
     task = scb.SCB.random(3, 800, 2, seed=4, backend=backend)
-    theta = noise.plane(task, 0.5, 0.5)
+    theta = dynamics.lift(task, 0.5, 0.5)
     step = scb.model.minibatch_gradient(task, theta, task.sample(2000, seed=1), projected=True).A
     found, variance = host(task, noise.measured_noise(task, step), noise.attention_noise_variance(task, theta))
     np.testing.assert_allclose(found, np.sqrt(variance / 2000), rtol=0.12)
@@ -221,7 +221,7 @@ def test_measured_noise_is_exact_on_two_and_on_three_values():
 
 def test_N4_at_the_batch_it_asks_for_one_step_recovers_the_support_and_nothing_else():
     task = scb.SCB.random(3, 1000, 2, seed=4)
-    theta = noise.plane(task, 0.5, 0.5)
+    theta = dynamics.lift(task, 0.5, 0.5)
     batch_size = int(np.ceil(noise.support_batch(task, 0.5, 0.5, c=1.2).max()))
     lost, spurious = 0, 0
     for step in range(20):
@@ -254,7 +254,7 @@ def test_N4_below_c_of_one_a_power_of_TN_passes():
 
 def test_a_threshold_warns_where_a_trigger_is_too_rare_for_gaussian_tails():
     task = scb.SCB.random(3, 200, 2, seed=4)
-    theta = noise.plane(task, 0.5, 0.5)
+    theta = dynamics.lift(task, 0.5, 0.5)
     with pytest.warns(noise.BatchTooSmall, match="rarest trigger"):
         few = noise.threshold(task, theta, batch_size=10)
     assert np.isfinite(few).all()

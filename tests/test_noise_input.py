@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import scbtheory as scb
-from scbtheory import noise
+from scbtheory import dynamics, noise
 from scbtheory.errors import InvalidArgument, MixedBackends, ShapeMismatch
 
 TASK = scb.SCB.random(3, 20, 2, seed=0)
-THETA = noise.plane(TASK, 0.5, 0.5)
+THETA = dynamics.lift(TASK, 0.5, 0.5)
 
 
 @pytest.mark.parametrize("bad", [0, -1, np.nan, np.inf, "many", None, True])

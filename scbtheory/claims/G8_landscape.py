@@ -180,7 +180,7 @@ def at_size():
     jacobian = np.array([(velocity(e) - velocity(-e)) / (2 * h) for e in steps]).T
     least = scb.population.bayes_loss(task)
     high = scb.population.loss(task, instance.theta) - least
-    plane = scb.population.loss(task, scb.noise.plane(task, 0.4, -0.3)) - least
+    plane = scb.population.loss(task, scb.dynamics.lift(task, 0.4, -0.3)) - least
     growth = float(np.linalg.eigvals(jacobian).real.max())
     return task, instance.theta, s, saddle, (high, plane, growth)
 

@@ -158,7 +158,7 @@ def independent(s, k):
 
 def by_package(statement):
     task = routes.medium().task
-    theta = scb.noise.plane(task, 0.6, 0.8)
+    theta = scb.dynamics.lift(task, 0.6, 0.8)
     s = Sums(floating(task, theta), 0.6, 0.8)
     stated = np.array([[statement(s.seen_from(k, t)) for k in range(s.N)] for t in range(0, s.numbers.T, 7)])
     arrays = {
@@ -181,7 +181,7 @@ def sampled_coordinates(task, theta, batch):
 def samples():
     """At T = 6 second moments of every coordinate; at T = 2000 the mean off the support."""
     instance, batches = routes.sampled()
-    task, theta = instance.task, scb.noise.plane(instance.task, 0.6, 0.4)
+    task, theta = instance.task, scb.dynamics.lift(instance.task, 0.6, 0.4)
     small = []
     for batch in batches:
         h, own = sampled_coordinates(task, theta, batch), np.eye(3)[batch.trigger] / task.mu

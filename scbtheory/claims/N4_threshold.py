@@ -74,7 +74,7 @@ def derived(statement):
 def instance():
     """A task on the plane, in stage 2, with its own σ, and 40 minibatch gradients."""
     task = scb.SCB.random(3, 1000, 2, seed=6)
-    theta = scb.noise.plane(task, 0.5, 0.5)
+    theta = scb.dynamics.lift(task, 0.5, 0.5)
     sigma = scb.noise.attention_noise_variance(task, theta) ** 0.5
     batches = (task.sample(3000, seed=44, step=i) for i in range(40))
     steps = [scb.model.minibatch_gradient(task, theta, b, projected=True).A for b in batches]

@@ -137,5 +137,5 @@ def sampled_norms(task, theta, batch, centred=True):
 def long_task(T, alpha, beta):
     """A task of the package on the plane."""
     task = scb.SCB.random(3, T, 2, seed=4)
-    theta = scb.noise.plane(task, alpha, beta)
+    theta = scb.dynamics.lift(task, alpha, beta)
     return Case(task, theta, Sums(floating(task, theta), alpha, beta))

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from scbtheory.checks import positive
+from scbtheory.checks import positive, real
 from scbtheory.dynamics._system import System
 from scbtheory.errors import InvalidArgument
 from scbtheory.flows import times
@@ -118,13 +118,15 @@ def creep_time(beta_from, beta_to, **system) -> float:
 
 
 def attention_held_rate(*, K_Q, T, eta_V=1.0) -> float:
-    r"""S7: with A = Q held, :math:`\dot V = -\|Q\|_\mu^2(V - P)`; the rate :math:`\|Q\|_\mu^2 = K_Q + 1/T \ge 1/s`.
+    r"""S7: with A = Q held, :math:`\dot V = -\eta_V\|Q\|_\mu^2(V - P)`; the rate :math:`\eta_V\|Q\|_\mu^2`.
+
+    :math:`\|Q\|_\mu^2 = K_Q + 1/T \ge 1/s`.
 
     Parameters
     ----------
     K_Q : in (0, 1 - 1/T].
     T : context length, at least 2.
-    eta_V : positive weight of V's step size; it multiplies the rate.
+    eta_V : positive weight of V's step size.
 
     Returns
     -------
@@ -140,7 +142,7 @@ def attention_held_rate(*, K_Q, T, eta_V=1.0) -> float:
 
 
 def attention_held(*, t, K_Q, T, beta=0.0, eta_V=1.0):
-    r"""S7: :math:`\beta(t) = 1 - (1-\beta_0)e^{-\|Q\|_\mu^2 t}`, exactly.
+    r"""S7: :math:`\beta(t) = 1 - (1-\beta_0)e^{-\eta_V\|Q\|_\mu^2t}` with :math:`\|Q\|_\mu^2 = K_Q + 1/T`, exactly.
 
     Parameters
     ----------
@@ -148,7 +150,7 @@ def attention_held(*, t, K_Q, T, beta=0.0, eta_V=1.0):
     K_Q : in (0, 1 - 1/T].
     T : context length, at least 2.
     beta : :math:`\beta_0`, at time 0.
-    eta_V : positive weight of V's step size; it multiplies the rate.
+    eta_V : positive weight of V's step size.
 
     Returns
     -------
@@ -157,6 +159,6 @@ def attention_held(*, t, K_Q, T, beta=0.0, eta_V=1.0):
 
     Raises
     ------
-    InvalidArgument : a time, K_Q, T or eta_V is out of its range.
+    InvalidArgument : a time, K_Q, T, beta or eta_V is out of its range.
     """
-    return 1 - (1 - beta) * np.exp(-attention_held_rate(K_Q=K_Q, T=T, eta_V=eta_V) * times(t))
+    return 1 - (1 - real("beta", beta)) * np.exp(-attention_held_rate(K_Q=K_Q, T=T, eta_V=eta_V) * times(t))

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scbtheory.checks import positive, real
+from scbtheory.checks import correlation, positive, real
 from scbtheory.dynamics._reduced import TOLERANCE, whole
 from scbtheory.errors import InvalidArgument
 from scbtheory.flows import integrate
-from scbtheory.model import Parameters, check
+from scbtheory.model import Parameters, check, check_array
 from scbtheory.population import projected_gradient
 from scbtheory.task import SCB
 
@@ -89,7 +89,9 @@ def reduce(task: SCB, theta: Parameters) -> Coordinates:
 def _weights(task, eta_V, eta_A, balanced):
     if balanced and (eta_V, eta_A) != (1.0, 1.0):
         raise InvalidArgument(f"balanced=True already chooses eta_V and eta_A; they are {(eta_V, eta_A)}")
-    return (1 / task.K_Q, 1 / task.K_P) if balanced else (positive("eta_V", eta_V), positive("eta_A", eta_A))
+    if balanced:
+        return 1 / correlation(task, "K_Q"), 1 / correlation(task, "K_P")
+    return positive("eta_V", eta_V), positive("eta_A", eta_A)
 
 
 def matrix_flow(task: SCB, theta: Parameters, t, *, eta_V=1.0, eta_A=1.0, balanced=False) -> list[Parameters]:
@@ -112,7 +114,8 @@ def matrix_flow(task: SCB, theta: Parameters, t, *, eta_V=1.0, eta_A=1.0, balanc
 
     Raises
     ------
-    InvalidArgument : a time, a weight or ``theta`` is out of its range, weights are given twice, or the solver gave up.
+    InvalidArgument : a time, a weight or ``theta`` is out of its range, weights are given twice, steps are balanced and
+        :math:`K_P` or :math:`K_Q` is 0, or the solver gave up.
     ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
     check(task, theta)
@@ -157,7 +160,8 @@ def matrix_descend(
 
     Raises
     ------
-    InvalidArgument : steps, the step size or a weight is out of its range, or weights are given twice.
+    InvalidArgument : steps, the step size or a weight is out of its range, weights are given twice, or they are
+        balanced and :math:`K_P` or :math:`K_Q` is 0.
     ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
     weights, step_size = _weights(task, eta_V, eta_A, balanced), positive("step_size", step_size)
@@ -230,17 +234,24 @@ def recover(task: SCB, A, threshold: float):
     Returns
     -------
     array
-        (T, N), 0 off the support; every column sums to 1 (not finite where a column kept whole sums to 0).
+        (T, N), 0 off the support; every column sums to 1.
 
     Raises
     ------
-    InvalidArgument : a column has nothing above the threshold.
+    InvalidArgument : a column has nothing above the threshold, or one kept whole has no sum above 0 to divide by.
+    ShapeMismatch, MixedBackends : ``A`` does not belong to the task.
     """
-    xp = task.backend.xp
+    check_array(task, "A", A, (task.context_length, task.vocab_size))
+    xp, threshold = task.backend.xp, real("threshold", threshold)
     keep = xp.astype(support(A, threshold), task.backend.dtype)
     kept, dropped = xp.sum(keep, axis=0), xp.sum(1 - keep, axis=0)
     if float(xp.min(kept)) == 0:
         raise InvalidArgument(f"threshold is {threshold:g}; column {int(xp.argmin(kept))} of A has no entry above it")
     background = xp.sum(A * (1 - keep), axis=0) / xp.where(dropped > 0, dropped, xp.ones_like(dropped))
     signal = keep * (A - background[None, :])
-    return signal / xp.sum(signal, axis=0, keepdims=True)
+    total, size = xp.sum(signal, axis=0), xp.sum(xp.abs(signal), axis=0)
+    spare = total - task.context_length * float(xp.finfo(task.backend.dtype).eps) * size
+    if not float(xp.min(spare)) > 0:
+        k = int(xp.argmin(spare))
+        raise InvalidArgument(f"A[:, {k}] is kept whole and sums to {float(total[k]):g}; expected a sum above 0")
+    return signal / total[None, :]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scbtheory.checks import positive, real
+from scbtheory.checks import pair, positive
 from scbtheory.dynamics._system import System
 from scbtheory.errors import InvalidArgument
 from scbtheory.flows import integrate
@@ -81,7 +81,7 @@ def flow(*, t, start=(0.0, 0.0), **system):
     ------
     InvalidArgument : a time, the start or a number of the system is out of its range, or the solver gave up.
     """
-    s, start = System(**system), [real("start", x) for x in start]
+    s, start = System(**system), pair("start", start)
 
     def jacobian(_, y):
         alpha, beta = y
@@ -127,7 +127,7 @@ def descend(*, steps, step_size, start=(0.0, 0.0), **system):
     ----------
     steps : how many, from 0 on.
     step_size : η, above 0.
-    start : (alpha, beta) to begin with.
+    start : (alpha, beta) to begin with, finite.
     **system : the numbers of a System, such as K_P, K_Q, T.
 
     Returns
@@ -137,11 +137,11 @@ def descend(*, steps, step_size, start=(0.0, 0.0), **system):
 
     Raises
     ------
-    InvalidArgument : steps, the step size or a number of the system is out of its range.
+    InvalidArgument : steps, the step size, the start or a number of the system is out of its range.
     """
     s, step_size, steps = System(**system), positive("step_size", step_size), whole("steps", steps)
     path = np.empty((steps + 1, 2))
-    path[0] = start
+    path[0] = pair("start", start)
     for n in range(steps):
         path[n + 1] = path[n] + step_size * np.array(_velocity(s, *path[n]))
     return path[:, 0], path[:, 1]

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import mpmath as mp
 
-from scbtheory.checks import real
+from scbtheory.checks import count, real
 from scbtheory.dynamics._system import System
 from scbtheory.errors import InvalidArgument
-from scbtheory.flows import times
 
 
 def high_precision_half_time(*, level=0.5, digits=30, **system) -> mp.mpf:
@@ -33,11 +32,11 @@ def high_precision_half_time(*, level=0.5, digits=30, **system) -> mp.mpf:
 
     Raises
     ------
-    InvalidArgument : the level or a number of the system is out of its range.
+    InvalidArgument : the level, digits or a number of the system is out of its range.
     """
     if not 0 < real("level", level) <= 0.9:
         raise InvalidArgument(f"level is {level:g}; expected a value of αβ above 0 and at most 0.9")
-    with mp.workdps(digits + 5):
+    with mp.workdps(count("digits", digits) + 5):
         t = mp.mpf(0)
         for alpha, beta, h in _steps(System(**system), digits):
             a, b = _at(alpha, h), _at(beta, h)
@@ -52,7 +51,7 @@ def high_precision_flow(*, t, digits=30, **system) -> tuple[mp.mpf, mp.mpf]:
 
     Parameters
     ----------
-    t : one time, a float or an mpf, in units of 1/η; an mpf must be finite and from 0 on, which is not checked.
+    t : one time, a float or an mpf, in units of 1/η; finite and from 0 on.
     digits : decimal, a whole number above 0.
     **system : the numbers of a System, such as K_P, K_Q, T.
 
@@ -63,10 +62,14 @@ def high_precision_flow(*, t, digits=30, **system) -> tuple[mp.mpf, mp.mpf]:
 
     Raises
     ------
-    InvalidArgument : a time that is no mpf is negative or not finite, or a number of the system is out of its range.
+    InvalidArgument : the time is negative or not finite, or digits or a number of the system is out of its range.
     """
-    with mp.workdps(digits + 5):
-        target = mp.mpf(t) if isinstance(t, mp.mpf) else mp.mpf(float(times(t)))
+    if not isinstance(t, mp.mpf):
+        t = mp.mpf(real("t", t))
+    if not (mp.isfinite(t) and t >= 0):
+        raise InvalidArgument(f"t is {mp.nstr(t, 5)}; expected a time, finite and from 0 on")
+    with mp.workdps(count("digits", digits) + 5):
+        target = +t
         for alpha, beta, h in _steps(System(**system), digits):
             if h >= target:
                 return _at(alpha, target), _at(beta, target)

@@ -77,12 +77,14 @@ def linearised_error(*, t, **system):
     InvalidArgument : a time or a number of the system is out of its range, or :math:`\omega t` is above 350 (overflow).
     """
     s, t = System(**system), times(t)
-    _representable(s, 2 * t)
+    _representable(s, t, 2)
     return _error(s, t)
 
 
 def _error(s, t):
-    return s.d * t + s.d**2 / (4 * s.q * s.omega) * (np.sinh(2 * s.omega * t) - 2 * s.omega * t)
+    """Infinite where its sinh is beyond every float."""
+    with np.errstate(over="ignore"):
+        return s.d * t + s.d / (4 * s.q) * (s.d / s.omega * np.sinh(2 * s.omega * t) - 2 * s.d * t)
 
 
 def linearised_until(*, error=SMALL, **system) -> float:
@@ -143,8 +145,9 @@ def arrival(*, alpha, **system) -> float:
     return t
 
 
-def _representable(s, t):
-    if t.size and s.omega * t.max() > LARGEST_EXPONENT:
+def _representable(s, t, factor=1):
+    """Refuse times at which the hyperbolic functions of ``factor`` times ωt overflow."""
+    if t.size and factor * s.omega * t.max() > LARGEST_EXPONENT:
         raise InvalidArgument(
             f"t reaches {t.max():g}, where S1's hyperbolic functions overflow; S1 is trusted until {_until(s, SMALL):g}"
         )

@@ -9,13 +9,14 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import chi2, ncx2
 
-from scbtheory.checks import positive
+from scbtheory.checks import chance, positive, real
 from scbtheory.errors import InvalidArgument
 from scbtheory.limits._moments import chi_squared_information
 from scbtheory.task import SCB
 
 __all__ = ["detection_threshold", "miss_probability", "samples_for_support", "support_by_moments"]
 
+CERTAIN = 1e4  # standard deviations from the mean beyond which a chance is 0 or 1 in floating point
 LARGEST = 40  # tokens: the covariance of the statistic has their fourth power of entries
 
 
@@ -36,7 +37,7 @@ def detection_threshold(*, N: int, T: float, false_alarm: float) -> float:
     ------
     InvalidArgument : N is below 2, T is not positive, or the chance is not in (0, 1).
     """
-    _chance("false_alarm", false_alarm)
+    chance("false_alarm", false_alarm)
     if N < 2:
         raise InvalidArgument(f"N is {N}; with fewer than two tokens there is nothing to learn")
     return float(chi2.isf(false_alarm / (positive("T", T) * N), (N - 1) ** 2))
@@ -54,7 +55,7 @@ def miss_probability(task: SCB, *, n, q: float, threshold: float):
     Parameters
     ----------
     task : a task, of at most 40 tokens: S is N² by N².
-    n : one number or an array, samples with the trigger.
+    n : one number or an array, samples with the trigger, finite and from 0 on.
     q : the position's weight, in [0, 1].
     threshold : what the statistic must exceed.
 
@@ -65,13 +66,19 @@ def miss_probability(task: SCB, *, n, q: float, threshold: float):
 
     Raises
     ------
-    InvalidArgument : q is not in [0, 1], or the vocabulary is too large.
+    InvalidArgument : q is not in [0, 1], n or the threshold is out of range, or the vocabulary is too large.
     """
-    if not 0 <= q <= 1:
+    threshold = real("threshold", threshold)
+    if not 0 <= real("q", q) <= 1:
         raise InvalidArgument(f"q is {q!r}; expected a weight between 0 and 1")
     traces, along = _cumulants(task, q)
     n = np.asarray(n, dtype=float)
+    if not np.all(np.isfinite(n) & (n >= 0)):
+        raise InvalidArgument(f"n has entries between {np.min(n):g} and {np.max(n):g}; expected samples, from 0 on")
     c = [traces[j] + (j + 1) * n * along[j] for j in range(4)]
+    above, width = c[0] - threshold, np.sqrt(2 * np.maximum(c[1], 0.0))
+    settled = np.abs(above) >= CERTAIN * width  # where the matched law has no digits left, or there is no noise at all
+    c = [np.where(settled, 1.0, x) for x in c]
     s_1, s_2 = c[2] / c[1] ** 1.5, c[3] / c[1] ** 2
     wide = s_1**2 > s_2
     root = np.sqrt(np.where(wide, s_1**2 - s_2, 0.0))
@@ -81,6 +88,7 @@ def miss_probability(task: SCB, *, n, q: float, threshold: float):
     spread = np.sqrt(2 * c[1])
     x = (threshold - c[0]) / spread * np.sqrt(2) * a + degrees + shift
     found = np.where(shift > 0, ncx2.cdf(x, degrees, np.maximum(shift, 1e-300)), chi2.cdf(x, degrees))
+    found = np.where(settled, above < 0, found)
     return found if found.ndim else float(found)
 
 
@@ -93,7 +101,7 @@ def _cumulants(task, q):
     chance = (mu[None, :] * (q * P + (1 - q) * mu[:, None])).ravel()  # of (output, token)
     one = np.eye(N) / np.sqrt(mu) - np.sqrt(mu)  # row o: the whitened one-hot of token o
     v = np.einsum("on,xm->oxnm", one, one).reshape(N * N, N * N)
-    mean = chance @ v
+    mean = q * (one.T @ ((P - mu[:, None]) * mu[None, :]) @ one).ravel()  # to the last digit of a small q
     S = v.T @ (chance[:, None] * v) - np.outer(mean, mean)
     values, vectors = np.linalg.eigh(S)
     weights = (mean @ vectors) ** 2
@@ -117,10 +125,10 @@ def samples_for_support(task: SCB, *, false_alarm: float = 0.1, miss: float = 0.
 
     Raises
     ------
-    InvalidArgument : a chance is not in (0, 1), the outputs do not depend on the copied token, or there are more than
-        40 tokens.
+    InvalidArgument : a chance is not in (0, 1), the outputs do not depend on the copied token, a weight is so small
+        that 1e300 samples miss it, or there are more than 40 tokens.
     """
-    _chance("miss", miss)
+    chance("miss", miss)
     N, T, phi = task.vocab_size, task.context_length, chi_squared_information(task)
     if phi <= 1e-12:
         raise InvalidArgument("the output does not depend on the copied token; no number of samples finds the support")
@@ -131,7 +139,15 @@ def samples_for_support(task: SCB, *, false_alarm: float = 0.1, miss: float = 0.
         n = math.exp(log_n) * task._host_mu
         return sum(miss_probability(task, n=n[k], q=q, threshold=threshold) for k, q in entries) - miss
 
-    return math.ceil(math.exp(brentq(excess, 0.0, math.log(1e15), xtol=1e-6)))
+    if excess(0.0) <= 0:
+        return 1
+    high = next((h for h in (math.log(1e15), math.log(1e300)) if excess(h) < 0), None)
+    if high is None:
+        raise InvalidArgument(
+            f"the least weight is {min(q for _, q in entries):g} and φ² is {phi:g}; "
+            "1e300 samples do not find every support"
+        )
+    return math.ceil(math.exp(brentq(excess, 0.0, high, xtol=1e-6)))
 
 
 def support_by_moments(X, *, false_alarm: float = 0.1):
@@ -155,8 +171,3 @@ def support_by_moments(X, *, false_alarm: float = 0.1):
     if X.ndim != 2:
         raise InvalidArgument(f"X has shape {X.shape}; expected (T, N)")
     return detection_threshold(N=X.shape[1], T=X.shape[0], false_alarm=false_alarm) < X
-
-
-def _chance(name, value):
-    if not 0 < value < 1:
-        raise InvalidArgument(f"{name} is {value!r}; expected a chance between 0 and 1")

@@ -15,9 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binom
 
-from scbtheory.checks import count, positive
+from scbtheory.checks import chance, count, positive, real
 from scbtheory.errors import InvalidArgument
-from scbtheory.limits._detection import _chance
 from scbtheory.model import Parameters
 from scbtheory.noise import bernstein_samples
 from scbtheory.task import SCB, Batch
@@ -51,8 +50,8 @@ class Numbers:
 
     Parameters
     ----------
-    N, T, s : vocabulary size, context length and sparsity; whole, N at least 2.
-    K_P : :math:`\|P'\|_\mu^2`, above 0.
+    N, T, s : vocabulary size, context length and sparsity; whole, N at least 2, s at most T.
+    K_P : :math:`\|P'\|_\mu^2`, in (0, 1 - 1/N], as :math:`\|P\|_\mu^2\le1` and :math:`\|\mu\|^2\ge1/N`.
     q_min : the smallest weight on a support, in (0, 1/s].
     mu_min : the smallest token frequency, in (0, 1/N].
 
@@ -72,9 +71,10 @@ class Numbers:
         for name, least in (("N", 2), ("T", 1), ("s", 1)):
             if count(name, getattr(self, name)) < least:
                 raise InvalidArgument(f"{name} is {getattr(self, name)}; expected at least {least}")
-        positive("K_P", self.K_P)
-        for name, most in (("q_min", 1 / self.s), ("mu_min", 1 / self.N)):
-            if not 0 < getattr(self, name) <= most * (1 + 1e-12):
+        if self.s > self.T:
+            raise InvalidArgument(f"s is {self.s} and T is {self.T}; expected at most T positions on a support")
+        for name, most in (("K_P", 1 - 1 / self.N), ("q_min", 1 / self.s), ("mu_min", 1 / self.N)):
+            if not 0 < real(name, getattr(self, name)) <= most * (1 + 1e-12):
                 raise InvalidArgument(f"{name} is {getattr(self, name)!r}; expected above 0 and at most {most:g}")
 
 
@@ -140,7 +140,7 @@ def samples(task: SCB | Numbers, epsilon: float, delta: float) -> Guarantee:
     InvalidArgument : a number is out of range, or the output does not depend on the copied token.
     """
     epsilon = positive("epsilon", epsilon)
-    _chance("delta", delta)
+    chance("delta", delta)
     at = _terms(task)
     each = bernstein_samples(at.variance, at.reach, at.level, delta / (2 * at.T * at.N**3))
     return Guarantee(_of_all(each, at.mu, delta / 2), _estimate(at, epsilon, delta), at.level)

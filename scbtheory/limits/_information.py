@@ -7,9 +7,11 @@ from itertools import product
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import xlog1py, xlogy
 
+from scbtheory.checks import chance, real
 from scbtheory.errors import InvalidArgument
-from scbtheory.limits._detection import _chance
+from scbtheory.limits._moments import chi_squared_information
 from scbtheory.task import SCB
 
 __all__ = ["fano_error", "fano_samples", "supports", "token_information"]
@@ -45,9 +47,9 @@ def token_information(task: SCB) -> np.ndarray:
                 f"(at most 2^{CELLS.bit_length() - 1})"
             )
         tokens = np.array(list(product(range(N), repeat=len(weights))))
-        law = np.einsum("nxj,j->xn", P[:, tokens], weights)
-        terms = np.where(law > 0, law * np.log(np.where(law > 0, law, 1.0) / mu), 0.0)
-        found[k] = np.prod(mu[tokens], axis=1) @ terms.sum(axis=1)
+        excess = np.einsum("nxj,j->xn", (P - mu[:, None])[:, tokens], weights) / mu
+        excess = np.maximum(excess, -1.0)
+        found[k] = np.prod(mu[tokens], axis=1) @ ((xlog1py(1 + excess, excess) - excess) @ mu)  # nothing cancels
     return found
 
 
@@ -92,9 +94,12 @@ def fano_samples(task: SCB, *, error: float = 0.1) -> int:
 
     Raises
     ------
-    InvalidArgument : the chance is not in (0, 1), or the enumeration has more than 2²⁴ cells.
+    InvalidArgument : the chance is not in (0, 1), the output does not depend on the copied token, or the enumeration
+        has more than 2²⁴ cells.
     """
-    _chance("error", error)
+    chance("error", error)
+    if chi_squared_information(task) <= 1e-12:
+        raise InvalidArgument("the output does not depend on the copied token; no number of samples finds the support")
     sizes = (task._host_Q > 0).sum(axis=0)
     needed = np.array([(1 - error) * supports(task.context_length, int(s)) - math.log(2) for s in sizes])
     return math.ceil(max(0.0, float((needed / token_information(task) / task._host_mu).max())))
@@ -112,12 +117,24 @@ def fano_error(*, information: float, n: float, choices: float) -> float:
     -------
     float
         From 0, where the samples can tell all supports apart, to 1 - 1/M, without any.
+
+    Raises
+    ------
+    InvalidArgument : the information or n is negative or not finite, or there is less than one choice.
     """
-    missing = math.log(choices) - n * information
-    if missing <= 0:
-        return 0.0
+    information, n = real("information", information), real("n", n)
+    if information < 0 or n < 0:
+        raise InvalidArgument(f"information is {information:g} and n is {n:g}; expected both at least 0")
+    choices = choices if type(choices) is int else real("choices", choices)  # a binomial may exceed every float
+    if choices < 1:
+        raise InvalidArgument(f"choices is {choices}; expected at least one support")
+    missing, most = math.log(choices) - n * information, 1 - 1 / choices
 
     def entropy(e):
-        return -sum(p * math.log(p) for p in (e, 1 - e) if p > 0) + e * math.log(choices - 1)
+        return -xlogy(e, e) - xlog1py(1 - e, -e) + e * math.log(choices - 1)
 
-    return float(brentq(lambda e: entropy(e) - missing, 0.0, 1 - 1 / choices))
+    if missing <= 0 or most == 0:
+        return 0.0
+    if entropy(most) <= missing:  # by rounding
+        return most
+    return float(brentq(lambda e: entropy(e) - missing, 0.0, most, xtol=1e-300, maxiter=5000))

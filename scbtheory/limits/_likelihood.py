@@ -137,14 +137,10 @@ def maximum_likelihood(counts: Counts, mu=None, start: Parameters | None = None)
 
     Raises
     ------
-    InvalidArgument : there are no samples.
+    InvalidArgument : there are no samples, or ``mu`` is not positive.
     ShapeMismatch : ``mu`` or ``start`` do not fit the counts.
     """
-    if counts.total == 0:
-        raise InvalidArgument("counts are empty; expected at least one sample")
     N, T = counts.vocab_size, counts.context_length
-    if mu is not None and np.shape(mu) != (N,):
-        raise ShapeMismatch(f"mu has shape {np.shape(mu)}; expected {(N,)}")
     fit = _Fit.of(counts, mu)
     q, V = fit.initial(start)
     for _ in range(EM_STEPS):
@@ -171,12 +167,21 @@ def estimated_error(counts: Counts, theta: Parameters, mu=None):
     -------
     Errors
         Already divided by n; triggers and tokens are weighed by the frequencies seen, or ``mu``.
+
+    Raises
+    ------
+    InvalidArgument : there are no samples, ``mu`` is not positive, or an output has no chance above 0 at ``theta``.
+    ShapeMismatch : ``mu`` or ``theta`` do not fit the counts.
     """
     fit = _Fit.of(counts, mu)
+    fit.fits("theta", theta)
     q = np.zeros((counts.vocab_size, counts.width))
     for k, positions in enumerate(counts.supports):
         q[k, : len(positions)] = theta.A[positions, k]
-    model, U = fit.model(q, theta.V), fit.tangent
+    model, U = fit.model(q, np.asarray(theta.V, dtype=float)), fit.tangent
+    least = min((model.law(row.trigger, row.copied).min() for row in fit.rows if len(row.copied)), default=1.0)
+    if not least > 0:
+        raise InvalidArgument(f"theta gives an output the chance {least:g}; expected chances above 0 of every output")
     information = U.T @ model.information(fit.rows) @ U
     scale = np.sqrt(np.maximum(np.diag(information), np.finfo(float).tiny))
     normal = np.linalg.pinv(information / np.outer(scale, scale), hermitian=True) / np.outer(scale, scale)
@@ -209,6 +214,12 @@ class _Fit:
 
     @classmethod
     def of(cls, counts, mu):
+        if counts.total == 0:
+            raise InvalidArgument("counts are empty; expected at least one sample")
+        if mu is not None and np.shape(mu) != (counts.vocab_size,):
+            raise ShapeMismatch(f"mu has shape {np.shape(mu)}; expected {(counts.vocab_size,)}")
+        if mu is not None and not np.all(np.isfinite(mu) & (np.asarray(mu) > 0)):
+            raise InvalidArgument(f"mu is {np.asarray(mu).tolist()}; expected positive frequencies")
         trigger, copied, output = counts.decoded()
         N, weight = counts.vocab_size, counts.count.astype(float)
         frequencies = np.bincount(trigger, weight, minlength=N) / counts.total
@@ -227,15 +238,18 @@ class _Fit:
         mu = self.frequencies if self.mu is None else np.asarray(self.mu, dtype=float)
         return Model(V, mu, tuple(q[k, : len(p)] for k, p in enumerate(self.counts.supports)))
 
+    def fits(self, name, theta):
+        """Refuse parameters of other shapes than the counts'."""
+        N, T = self.counts.vocab_size, self.counts.context_length
+        if np.shape(theta.A) != (T, N) or np.shape(theta.V) != (N, N):
+            shapes = f"{np.shape(theta.A)} and {np.shape(theta.V)}"
+            raise ShapeMismatch(f"{name} has shapes {shapes}; expected {(T, N)} and {(N, N)}")
+
     def initial(self, start):
         N, real = self.counts.vocab_size, self.counts._real
         q, V = real / real.sum(axis=1, keepdims=True), (np.eye(N) + 1 / N) / 2
         if start is not None:
-            if np.shape(start.A) != (self.counts.context_length, N) or np.shape(start.V) != (N, N):
-                raise ShapeMismatch(
-                    f"start has shapes {np.shape(start.A)} and {np.shape(start.V)}; "
-                    f"expected {(self.counts.context_length, N)} and {(N, N)}"
-                )
+            self.fits("start", start)
             for k, positions in enumerate(self.counts.supports):
                 q[k, : len(positions)] = start.A[positions, k]
             V = np.array(start.V, dtype=float)

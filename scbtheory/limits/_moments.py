@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scbtheory.checks import count
-from scbtheory.errors import InvalidArgument
+from scbtheory.errors import InvalidArgument, ShapeMismatch
 from scbtheory.kernels.stream import Stream
 from scbtheory.task import SCB, TOKENS
 
@@ -109,11 +109,18 @@ def moment_mean(task: SCB, n):
 
     Raises
     ------
-    InvalidArgument : a trigger has fewer than one sample.
+    InvalidArgument : a trigger has fewer than one sample, or no finite number of them.
+    ShapeMismatch : n is an array of another shape.
     """
-    n = np.broadcast_to(np.asarray(n, dtype=float), (task.vocab_size,))
-    if not np.all(n >= 1):
+    try:
+        n = np.asarray(n, dtype=float)
+    except (TypeError, ValueError):
+        raise InvalidArgument(f"n is {n!r}; expected samples with each trigger") from None
+    if n.shape not in ((), (task.vocab_size,)):
+        raise ShapeMismatch(f"n has shape {n.shape}; expected one number or {(task.vocab_size,)}")
+    if not np.all(np.isfinite(n) & (n >= 1)):
         raise InvalidArgument(f"n is {n.tolist()}; expected at least one sample of each trigger")
+    n = np.broadcast_to(n, (task.vocab_size,))
     P, mu, q, N = task._host_P, task._host_mu, task._host_Q, task.vocab_size
     own = float(((1 - mu) * (P * (1 / mu - 1)[:, None]).sum(axis=0)).sum())
     return (n - 1) * q**2 * chi_squared_information(task) + (1 - q) * (N - 1) ** 2 + q * own

@@ -37,7 +37,6 @@ from scbtheory.noise._testing import (
 from scbtheory.noise._threshold import (
     measured_noise,
     passing,
-    plane,
     proximal_step,
     support_batch,
     threshold,
@@ -60,7 +59,6 @@ __all__ = [
     "measured_noise",
     "noise_scale",
     "passing",
-    "plane",
     "proximal_step",
     "rates",
     "recovery_batch",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scbtheory.errors import InvalidArgument
+from scbtheory.checks import correlation
 
 
 class BatchTooSmall(UserWarning):
@@ -13,9 +13,8 @@ class BatchTooSmall(UserWarning):
 
 def correlated(task) -> None:
     """Refuse a task whose output does not depend on the copied token, or whose attention is uniform."""
-    for name, number in (("K_P", task.K_P), ("K_Q", task.K_Q)):
-        if not number > rounding(task) ** 2:
-            raise InvalidArgument(f"{name} is {number:g} for this task: there is no correlation to learn")
+    correlation(task, "K_P")
+    correlation(task, "K_Q")
 
 
 def ratio(noise: float, signal: float, scale: float, precision: float) -> float:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scbtheory.checks import chance as checked_chance
+from scbtheory.checks import positive, real
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters, check
 from scbtheory.noise._attention import attention_noise_variance
@@ -77,7 +79,7 @@ def recovery_batch(task: SCB, theta: Parameters, *, delta: float) -> int:
     Parameters
     ----------
     task, theta : as for :func:`recovery_terms`.
-    delta : :math:`\delta`, the chance of missing any support; meaningful in (0, 1).
+    delta : :math:`\delta`, the chance of missing any support, in (0, 1).
 
     Returns
     -------
@@ -86,9 +88,10 @@ def recovery_batch(task: SCB, theta: Parameters, *, delta: float) -> int:
 
     Raises
     ------
-    InvalidArgument : as :func:`recovery_terms`, or ``delta`` is not in (0, 2TN).
+    InvalidArgument : as :func:`recovery_terms`, or ``delta`` is not in (0, 1).
     ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
+    checked_chance("delta", delta)
     variance, reach, gap = recovery_terms(task, theta)
     events = 2 * task.context_length * task.vocab_size
     return max(bernstein_samples(v, R, gap, delta / events) for v, R in zip(variance, reach, strict=True))
@@ -108,12 +111,17 @@ def bernstein_samples(variance: float, reach: float, gap: float, chance: float) 
     Returns
     -------
     int
-        How many numbers to average.
+        How many numbers to average, at least 1.
 
     Raises
     ------
-    InvalidArgument : ``chance`` is not in (0, 1).
+    InvalidArgument : a number is out of its range, or the gap so small that no float holds n.
     """
-    if not 0 < chance < 1:
-        raise InvalidArgument(f"the chance is {chance!r}; expected a number between 0 and 1")
-    return math.ceil((2 * variance / gap**2 + 2 * reach / (3 * gap)) * math.log(1 / chance))
+    chance, gap = checked_chance("chance", chance), positive("gap", gap)
+    variance, reach = real("variance", variance), real("reach", reach)
+    if variance < 0 or reach < 0:
+        raise InvalidArgument(f"variance is {variance:g} and reach is {reach:g}; expected both at least 0")
+    n = (2 * variance / gap + 2 * reach / 3) / gap * -math.log(chance)
+    if n == math.inf:
+        raise InvalidArgument(f"gap is {gap:g}; the number of samples exceeds every float")
+    return max(1, math.ceil(n))

@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from scbtheory.checks import positive
+from scbtheory.checks import positive, real
 from scbtheory.errors import InvalidArgument
 from scbtheory.task import SCB
 
@@ -75,7 +75,7 @@ def sign_error_bound(rho: float, samples: float) -> float:
     Parameters
     ----------
     rho : the Bhattacharyya coefficient of one sample, in [0, 1].
-    samples : B, above 0; not read where ``rho`` is 0.
+    samples : B, above 0.
 
     Returns
     -------
@@ -86,9 +86,13 @@ def sign_error_bound(rho: float, samples: float) -> float:
     ------
     InvalidArgument : an argument is out of its range.
     """
+    rho, samples = real("rho", rho), positive("samples", samples)
     if not 0 <= rho <= 1:
         raise InvalidArgument(f"rho is {rho!r}; expected a number from 0 to 1")
-    return 0.5 * (1 - math.sqrt(-math.expm1(2 * positive("samples", samples) * math.log(rho)))) if rho else 0.0
+    if rho == 0:
+        return 0.0
+    power = 2 * samples * math.log(rho)
+    return 0.5 * math.exp(power) / (1 + math.sqrt(-math.expm1(power)))  # ½(1 - √(1 - x)), where nothing cancels
 
 
 def sign_test_error(task: SCB, samples: float) -> float:
@@ -129,7 +133,7 @@ def sign_samples(task: SCB, delta: float) -> float:
     ------
     InvalidArgument : ``delta`` is not between 0 and ½, or P does not depend on the token, so that J is 0.
     """
-    if not 0 < delta < 0.5:
+    if not 0 < real("delta", delta) < 0.5:
         raise InvalidArgument(f"delta is {delta!r}; expected a number between 0 and 0.5")
     information = sign_information(task)
     if not information > 0:

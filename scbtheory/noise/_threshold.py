@@ -13,6 +13,7 @@ import warnings
 from scipy.special import ndtr, ndtri
 
 from scbtheory.checks import positive, real
+from scbtheory.dynamics import lift
 from scbtheory.errors import InvalidArgument, ShapeMismatch
 from scbtheory.model import Parameters
 from scbtheory.noise._attention import attention_noise_variance
@@ -223,26 +224,7 @@ def _signal_and_noise(task, alpha, beta):
     smallest = xp.min(xp.where(task.Q > 0, task.Q, xp.ones_like(task.Q)), axis=0) - 1 / task.context_length
     if not float(xp.min(smallest)) > 0:
         raise InvalidArgument("a column of Q has an entry between 0 and 1/T: it does not stand out from uniform")
-    theta = plane(task, alpha, beta)
-    return strength * smallest, attention_noise_variance(task, theta)
-
-
-def plane(task: SCB, alpha: float, beta: float) -> Parameters:
-    r"""The parameters :math:`A = 11^\top/T + \alpha Q'`, :math:`V = \mu 1^\top + \beta P'` (R).
-
-    Parameters
-    ----------
-    task : the task; its P, Q and μ are read.
-    alpha, beta : the coordinates; (0, 0) is the start and (1, 1) the truth.
-
-    Returns
-    -------
-    Parameters
-        ``A`` (T, N) and ``V`` (N, N).
-    """
-    A = (task.Q - 1 / task.context_length) * float(alpha) + 1 / task.context_length
-    mean = task.mu[:, None]
-    return Parameters(A, (task.P - mean) * float(beta) + mean)
+    return strength * smallest, attention_noise_variance(task, lift(task, alpha, beta))
 
 
 def _warn_if_rare(task, size):

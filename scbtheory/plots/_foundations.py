@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib.colors import to_hex
 
 import scbtheory as scb
+from scbtheory.checks import below
 from scbtheory.plots._style import BLACK, BLUE, CYCLE, GREEN, ORANGE, RED, SEQUENTIAL, Picture, canvas, panel_letters
 
 
@@ -13,7 +16,7 @@ def task(task: scb.SCB, batch: scb.Batch, sample: int = 0) -> Picture:
 
     Parameters
     ----------
-    task : a task of at most seven tokens, a colour each.
+    task : a task; each trigger has a colour of its own.
     batch : samples of it.
     sample : the index in the batch of the one that is drawn.
 
@@ -21,11 +24,16 @@ def task(task: scb.SCB, batch: scb.Batch, sample: int = 0) -> Picture:
     -------
     Picture
         (a) P as an image, (b) the columns of Q as stems, (c) the context, its trigger and its output in a row.
+
+    Raises
+    ------
+    InvalidArgument : the batch has no such sample.
     """
-    to = task.backend.to_numpy
+    to, sample = task.backend.to_numpy, below("sample", sample, len(batch))
     P, Q, tokens = to(task.P), to(task.Q), to(batch.tokens)[sample]
     k, o, position = (int(to(x)[sample]) for x in (batch.trigger, batch.output, batch.position))
     N, T = task.vocab_size, task.context_length
+    colours = CYCLE if len(CYCLE) >= N else [to_hex(c) for c in mpl.colormaps[SEQUENTIAL](np.linspace(0, 0.95, N))]
     with canvas(size=(7.2, 4.0)) as (picture, unused):
         unused.remove()
         grid = picture.figure.add_gridspec(2, 2, width_ratios=(1, 2.2), height_ratios=(2.6, 1))
@@ -37,25 +45,25 @@ def task(task: scb.SCB, batch: scb.Batch, sample: int = 0) -> Picture:
         left.set_title("(a)  $P_{nm}$", loc="left", fontsize=10)
         for n in range(N):
             rows = np.flatnonzero(Q[:, n])
-            stems = right.stem(rows + (n - N / 2) * 0.12, Q[rows, n], linefmt=CYCLE[n], markerfmt="o", basefmt=" ")
+            stems = right.stem(rows + (n - N / 2) * 0.12, Q[rows, n], linefmt=colours[n], markerfmt="o", basefmt=" ")
             stems.set_label(f"trigger {n}")
         right.set(xlabel="position $t$", ylabel="$q_t^{(k)}$", xlim=(-0.7, T - 0.3), ylim=(0, 1.4 * Q.max()))
         right.legend(ncols=2)
         right.set_title("(b)  columns of $Q$", loc="left", fontsize=10)
-        _context(strip, tokens, k, o, position, np.flatnonzero(Q[:, k]))
+        _context(strip, tokens, k, o, position, np.flatnonzero(Q[:, k]), colours[k])
         return picture
 
 
-def _context(ax, tokens, k, o, position, support):
+def _context(ax, tokens, k, o, position, support, colour):
     """One sample as a row of boxes: the context, the trigger, and the output copied through P."""
     T = len(tokens)
     for t, token in [*enumerate(tokens), (T + 0.5, k), (T + 2.5, o)]:
         chosen = t in support
-        face = CYCLE[k] if chosen or t == T + 0.5 else "#e8e8e8"
+        face = colour if chosen or t == T + 0.5 else "#e8e8e8"
         ax.add_patch(
             _box(t, face, edge=BLACK if t in (position, T + 2.5) else "none"),
         )
-        ax.text(t, 0, str(token), ha="center", va="center", color="white" if face == CYCLE[k] else BLACK, fontsize=9)
+        ax.text(t, 0, str(token), ha="center", va="center", color="white" if face == colour else BLACK, fontsize=9)
     ax.annotate(
         "", (T + 2.5, 0.6), (position, 0.6), arrowprops={"arrowstyle": "->", "connectionstyle": "arc3,rad=-0.12"}
     )

@@ -314,7 +314,8 @@ def positions(*, first: float, second: float, T: float, lengths=(100, 300, 1000,
     ----------
     first, second : weights of the two positions, the larger one first; they sum to 1.
     T : context length of the first panel, at least 3.
-    lengths : context lengths of the second one, from about 20 on.
+    lengths : context lengths of the second one, at least 3; one has no point for softmax where the second position is
+        never behind.
 
     Returns
     -------
@@ -353,11 +354,15 @@ def _arrivals(lengths, first, second):
     for T in lengths:
         t = np.linspace(0, scb.softmax.second_position(first, second) * T * 1.3 + 40, 8000)
         a, b, _ = scb.softmax.positions_flow(t=t, first=first, second=second, T=T)
-        found.append(t[np.flatnonzero(b / a < second / first / 2)[-1] + 1])
+        behind = np.flatnonzero(b[:-1] / a[:-1] < second / first / 2)
+        found.append(t[behind[-1] + 1] if len(behind) else np.nan)
     return found
 
 
 def _linear_arrivals(lengths, first, second):
-    """The same for the linear model, whose positions share one coordinate: its half time."""
+    """The same for the linear model, whose positions share one coordinate: its half time.
+
+    By the flow itself: S3's expansion is not for short contexts.
+    """
     system = ({"K_P": 0.5, "K_Q": first**2 + second**2 - 1 / T, "T": T, "balanced": True} for T in lengths)
-    return [dynamics.half_time(**s) for s in system]
+    return [float(dynamics.high_precision_half_time(digits=12, **s)) for s in system]

@@ -7,6 +7,8 @@ from matplotlib.collections import LineCollection
 
 import scbtheory as scb
 from scbtheory import dynamics
+from scbtheory.checks import below, real
+from scbtheory.errors import InvalidArgument
 from scbtheory.plots._style import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SEQUENTIAL, Picture, canvas, panel_letters
 
 
@@ -270,10 +272,16 @@ def rounding(task: scb.SCB, alpha: float, *, trigger: int = 0) -> Picture:
 
     Raises
     ------
-    InvalidArgument : ``alpha`` is not above 0.
+    InvalidArgument : ``alpha`` is not above 0 and below 1, where a background is left that a logarithm shows; or there
+        is no such trigger, or its column has no position off the support.
     """
+    if not 0 < real("alpha", alpha) < 1:
+        raise InvalidArgument(f"alpha is {alpha:g}; expected above 0 and below 1: from 1 on no background is left")
+    trigger = below("trigger", trigger, task.vocab_size)
     A = task.backend.to_numpy(dynamics.lift(task, alpha, 1.0).A)[:, trigger]
     q = task.backend.to_numpy(task.Q)[:, trigger]
+    if np.all(q > 0):
+        raise InvalidArgument(f"Q[:, {trigger}] has no entry 0; expected positions off the support")
     low, high = dynamics.rounding_interval(alpha=alpha, q_min=q[q > 0].min(), T=task.context_length)
     with canvas(columns=2, size=(7.6, 3.1)) as (picture, axes):
         for ax, span in ((axes[0], axes[0].axhspan), (axes[1], axes[1].axvspan)):

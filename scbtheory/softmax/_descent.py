@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from scbtheory.checks import correlation
 from scbtheory.errors import InvalidArgument
-from scbtheory.model import Parameters
+from scbtheory.model import Parameters, check
 from scbtheory.softmax._model import SoftmaxParameters, checked_scale, speed_factor
 from scbtheory.task import SCB
 from scbtheory.training import Stage, prominent
@@ -96,9 +97,10 @@ def descent(task: SCB, step_size: float = 0.1, *, batch_size: int = 1024, steps:
 
     Raises
     ------
-    InvalidArgument : as for :class:`SoftmaxDescent`.
+    InvalidArgument : as for :class:`SoftmaxDescent`, or K_P or K_Q is 0.
     """
-    speed: dict[str, Any] = {"step_size": step_size, "eta_V": 1 / task.K_Q, "eta_A": 1 / task.K_P}
+    weights = {"eta_V": 1 / correlation(task, "K_Q"), "eta_A": 1 / correlation(task, "K_P")}
+    speed: dict[str, Any] = {"step_size": step_size, **weights}
     return (SoftmaxDescent(batch_size, scale=scale, max_steps=2**62 if steps is None else steps, **speed),)
 
 
@@ -130,8 +132,20 @@ def agreement(task: SCB, first: Parameters, second: Parameters, relative: float 
     -------
     Agreement
         Cosines of attention and of values, and the share of equal supports.
+
+    Raises
+    ------
+    InvalidArgument : the attention or the value of a model is the start's.
+    ShapeMismatch, MixedBackends : a model does not belong to the task.
     """
     xp, start = task.backend.xp, Parameters.initial(task)
+    rounding = (64 * float(xp.finfo(task.backend.dtype).eps)) ** 2
+    for name, theta in (("first", first), ("second", second)):
+        check(task, theta)
+        for part in ("A", "V"):
+            away, flat = getattr(theta, part) - getattr(start, part), getattr(start, part)
+            if not task.inner(away, away) > rounding * task.inner(flat, flat):
+                raise InvalidArgument(f"{name}.{part} is the start's; a cosine takes a model away from the start")
 
     def cosine(x, y):
         return task.inner(x, y) / (task.inner(x, x) * task.inner(y, y)) ** 0.5

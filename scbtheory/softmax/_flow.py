@@ -7,10 +7,11 @@ import math
 import numpy as np
 from scipy.optimize import brentq
 
-from scbtheory.checks import positive, real
+from scbtheory.checks import pair, positive, real
 from scbtheory.dynamics import System
 from scbtheory.errors import InvalidArgument
 from scbtheory.flows import integrate
+from scbtheory.model import forward
 from scbtheory.population import projected_gradient
 from scbtheory.softmax._model import SoftmaxParameters, checked_scale, softmax, speed_factor
 from scbtheory.task import SCB
@@ -22,18 +23,28 @@ TOLERANCE = 1e-11
 
 
 def slowdown(alpha, *, K_Q, T):
-    r"""X2: :math:`\kappa(\alpha) = [(1-\alpha)(1/T + \alpha K_Q)]^2`; from :math:`1/T^2` (X1) down to 0.
+    r"""X2: :math:`\kappa(\alpha) = [(1-\alpha)(1/T + \alpha K_Q)]^2`: :math:`1/T^2` at the start (X1), 0 at the truth.
 
     Parameters
     ----------
     alpha : a number or an array; 0 at the start, 1 at the truth.
-    K_Q, T : of the task.
+    K_Q : in (0, 1 - 1/T].
+    T : context length, at least 2.
 
     Returns
     -------
     float or ndarray
         Of alpha's shape, at least 0; in between it rises to :math:`[(K_Q + 1/T)^2/(4K_Q)]^2`, if :math:`K_Q > 1/T`.
+
+    Raises
+    ------
+    InvalidArgument : K_Q or T is out of its range.
     """
+    System(K_P=0.5, K_Q=K_Q, T=T)  # any K_P: the factor does not depend on it
+    return _slowdown(alpha, K_Q, T)
+
+
+def _slowdown(alpha, K_Q, T):
     return ((1 - alpha) * (1 / T + alpha * K_Q)) ** 2
 
 
@@ -66,7 +77,7 @@ def velocity(alpha, beta, *, scale: str = "none", **system):
 def _velocity(s, scale, alpha, beta):
     factor = {"none": 1.0, "start": s.T**2, "peak": (1 / s.T + alpha * s.K_Q) ** -2}[scale]
     rest = 1 - alpha * beta
-    return factor * slowdown(alpha, K_Q=s.K_Q, T=s.T) * s.p * beta * rest, s.q * alpha * rest + s.d * (1 - beta)
+    return factor * _slowdown(alpha, s.K_Q, s.T) * s.p * beta * rest, s.q * alpha * rest + s.d * (1 - beta)
 
 
 def flow(*, t, start=(0.0, 0.0), scale: str = "none", **system):
@@ -91,7 +102,7 @@ def flow(*, t, start=(0.0, 0.0), scale: str = "none", **system):
     s, scale = System(**system), checked_scale(scale)
     return tuple(
         integrate(
-            lambda y: _velocity(s, scale, *y), [real("start", x) for x in start], t, what="the softmax flow",
+            lambda y: _velocity(s, scale, *y), pair("start", start), t, what="the softmax flow",
             rtol=TOLERANCE, atol=TOLERANCE * min(s.d, s.d / s.q),
         )
     )  # fmt: skip
@@ -121,9 +132,11 @@ def matrix_flow(
     ------
     InvalidArgument : theta is not of softmax attention, or a step size is not above 0; or ``scale`` is not one of
         ``SCALES``, a time is negative or not finite, or the solver gave up.
+    ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
     if not isinstance(theta, SoftmaxParameters):
         raise InvalidArgument(f"theta is {type(theta).__name__}; expected SoftmaxParameters, whose W are logits")
+    forward(task, theta)  # the checks
     eta_V, eta_A = positive("eta_V", eta_V), positive("eta_A", eta_A)
     backend, (T, N), scale = task.backend, (task.context_length, task.vocab_size), checked_scale(scale)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scbtheory.checks import positive
+from scbtheory.checks import correlation, positive
 from scbtheory.dynamics import System
 from scbtheory.errors import InvalidArgument, nearest
 from scbtheory.limits import samples_for_support
@@ -196,11 +196,8 @@ def projected_sgd(task: SCB, step_size: float = 0.1, *, batch_size: int = 256) -
     ------
     InvalidArgument : K_P or K_Q is 0, or a number is out of range.
     """
-    if task.K_P == 0 or task.K_Q == 0:
-        raise InvalidArgument("K_P or K_Q is 0: no steps are balanced")
-    return (
-        Descent(batch_size, step_size, projected=True, eta_V=1 / task.K_Q, eta_A=1 / task.K_P, name="projected sgd"),
-    )
+    eta_V, eta_A = 1 / correlation(task, "K_Q"), 1 / correlation(task, "K_P")
+    return (Descent(batch_size, step_size, projected=True, eta_V=eta_V, eta_A=eta_A, name="projected sgd"),)
 
 
 def adam(step_size: float, *, batch_size: int = 256) -> tuple:

@@ -187,8 +187,8 @@ class Proximal(Stage):
 
     :math:`h_k = c\,\hat\sigma_k\sqrt{2\log(TN)}` with :math:`\hat\sigma_k` the noise of this step's own move,
     from its median absolute deviation. c = 0 switches thresholding off.
-    Ends once every column has ``mass`` on entries of its support (for Q it would be 1), and the supports have not
-    changed for ``patience`` steps.
+    Ends once every column has ``mass`` on entries of its support (for Q it would be 1 - s/T), and the supports have
+    not changed for ``patience`` steps.
 
     Parameters
     ----------

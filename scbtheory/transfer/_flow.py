@@ -36,13 +36,13 @@ class TransferSystem(NamedTuple):
 
 
 def _system(K_hat, K_cross, system) -> TransferSystem:
-    s = System(**system)
-    if not K_hat >= 0 or K_cross**2 > K_hat * s.K_P * (1 + 1e-9):
+    s, K_hat, K_cross = System(**system), real("K_hat", K_hat), real("K_cross", K_cross)
+    if K_hat < 0 or K_cross**2 > K_hat * s.K_P * (1 + 1e-9):
         raise InvalidArgument(
             f"K_hat is {K_hat!r} and K_cross {K_cross!r} at K_P {s.K_P:g}; "
             "expected K_cross² ≤ K_hat K_P, by Cauchy-Schwarz"
         )
-    return TransferSystem(s, float(K_hat), float(K_cross))
+    return TransferSystem(s, K_hat, K_cross)
 
 
 def velocity(alpha, beta, gamma, *, K_hat, K_cross, **system):
@@ -65,7 +65,7 @@ def velocity(alpha, beta, gamma, *, K_hat, K_cross, **system):
 
     Raises
     ------
-    InvalidArgument : a constant is outside its range, or :math:`K_\times^2 > K_{\hat P}K_P`.
+    InvalidArgument : a constant is outside its range or not finite, or :math:`K_\times^2 > K_{\hat P}K_P`.
     """
     return _velocity(_system(K_hat, K_cross, system), alpha, beta, gamma)
 
@@ -149,10 +149,10 @@ def time_to(level: float, *, K_hat, K_cross, theta: float = 1.0, longest: float 
 
     hits, peaks = first(longest)
     latest = hits[0] if len(hits) else longest
-    for peak in peaks[peaks < latest]:
-        alpha = abs(flow(t=[peak], K_hat=K_hat, K_cross=K_cross, theta=theta, **system)[0][0])
-        if alpha >= level:  # passed over: up to the peak alpha rises, and the level is on the way
-            return _between(level, peak, K_hat=K_hat, K_cross=K_cross, theta=theta, **system)
+    peaks = peaks[peaks < latest]
+    alpha = np.abs(flow(t=peaks, K_hat=K_hat, K_cross=K_cross, theta=theta, **system)[0])
+    for peak in peaks[alpha >= level][:1]:  # passed over: up to the peak alpha rises, and the level is on the way
+        return _between(level, float(peak), K_hat=K_hat, K_cross=K_cross, theta=theta, **system)
     return float(hits[0]) if len(hits) else np.inf
 
 

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scbtheory.checks import below
+from scbtheory.checks import below, real
 from scbtheory.dynamics import matrix_flow, reduce
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters, minibatch_gradient
 from scbtheory.population import projected_gradient
 from scbtheory.task import SCB
-from scbtheory.transfer._start import centred, correlations, start
+from scbtheory.transfer._start import correlations, start, stochastic
 
 PARTS = 50  # batches that a measured variance is averaged over
 
@@ -29,7 +29,7 @@ def shifted(task: SCB, P_hat, amount: float, *, seed: int = 0):
     Parameters
     ----------
     task : a task; its N and its backend are read.
-    P_hat : (N, N) array on the task's backend.
+    P_hat : as for :func:`centred`.
     amount : :math:`\epsilon`, from 0 to below 1.
     seed : of :math:`\nu`, Dirichlet(1); a whole number from 0 to below :math:`2^{64}`.
 
@@ -41,8 +41,10 @@ def shifted(task: SCB, P_hat, amount: float, *, seed: int = 0):
     Raises
     ------
     InvalidArgument : ``amount`` or ``seed`` is out of range.
+    ShapeMismatch, NotADistribution : as for :func:`centred`.
     """
-    if not 0 <= amount < 1:
+    P_hat = stochastic(task, P_hat)
+    if not 0 <= real("amount", amount) < 1:
         raise InvalidArgument(f"amount is {amount!r}; expected a number from 0 to below 1")
     seed = below("seed", seed, 2**64)
     nu = np.random.Generator(np.random.Philox(seed)).dirichlet(np.ones(task.vocab_size))
@@ -61,8 +63,7 @@ def uncentred_start(task: SCB, P_hat) -> Parameters:
     Parameters
         ``A`` (T, N) uniform and ``V`` (N, N).
     """
-    centred(task, P_hat)  # the checks
-    return Parameters(Parameters.initial(task).A, task.backend.asarray(task.backend.to_numpy(P_hat)))
+    return Parameters(Parameters.initial(task).A, stochastic(task, P_hat))
 
 
 class OtherLaw(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linprog
 
-from scbtheory.checks import below
+from scbtheory.checks import below, correlation, real
 from scbtheory.errors import InvalidArgument, NotADistribution, ShapeMismatch
 from scbtheory.model import Parameters
 from scbtheory.task import SCB
@@ -47,7 +47,7 @@ def centred(task: SCB, P_hat):
     Parameters
     ----------
     task : a task; its :math:`\mu` is read.
-    P_hat : (N, N) the pretrained matrix, whose columns are distributions.
+    P_hat : (N, N) the pretrained matrix, whose columns are distributions; an array of the task's backend, or lists.
 
     Returns
     -------
@@ -58,14 +58,19 @@ def centred(task: SCB, P_hat):
     ------
     ShapeMismatch, NotADistribution : ``P_hat`` is not (N, N), or a column of it is not a distribution.
     """
-    host = task.backend.to_numpy(P_hat) if not isinstance(P_hat, list) else np.asarray(P_hat)
+    P_hat = stochastic(task, P_hat)
+    return P_hat - (P_hat @ task.mu)[:, None]
+
+
+def stochastic(task: SCB, P_hat):
+    """The pretrained matrix on the task's backend, from an array there or from lists; refuse what is none."""
+    host = np.asarray(P_hat) if isinstance(P_hat, (list, tuple)) else task.backend.to_numpy(P_hat)
     N = task.vocab_size
     if host.shape != (N, N):
         raise ShapeMismatch(f"P_hat has shape {host.shape}; this task expects {(N, N)}")
     if not (np.all(np.isfinite(host)) and host.min() >= -1e-9 and np.abs(host.sum(axis=0) - 1).max() < 1e-6):
         raise NotADistribution("P_hat has a column that is not a distribution; its columns must be, as those of P")
-    P_hat = task.backend.asarray(host)
-    return P_hat - (P_hat @ task.mu)[:, None]
+    return task.backend.asarray(host)
 
 
 def start(task: SCB, P_hat, theta: float = 1.0) -> Parameters:
@@ -82,9 +87,13 @@ def start(task: SCB, P_hat, theta: float = 1.0) -> Parameters:
     -------
     Parameters
         ``A`` (T, N) and ``V`` (N, N).
+
+    Raises
+    ------
+    InvalidArgument : ``theta`` is not a finite number.
     """
     scratch = Parameters.initial(task)
-    return Parameters(scratch.A, scratch.V + centred(task, P_hat) * float(theta))
+    return Parameters(scratch.A, scratch.V + centred(task, P_hat) * real("theta", theta))
 
 
 # --- constructions -------------------------------------------------------------------------------
@@ -149,12 +158,14 @@ def pretrained(task: SCB, K_cross: float, *, spread: float = 0.9, seed: int = 0)
     Raises
     ------
     InvalidArgument : no :math:`\hat P` has this correlation; the message gives the range of those that exist.
-        Or ``spread`` or ``seed`` is out of range. Or N = 2 and K_cross = 0: then only :math:`\mu1^\top` is left.
+        Or ``spread`` or ``seed`` is out of range, or :math:`K_P` is 0. Or N = 2 and K_cross = 0: then only
+        :math:`\mu1^\top` is left.
     """
-    if not 0 <= spread <= 1:
+    K_cross, K_P = real("K_cross", K_cross), correlation(task, "K_P")
+    if not 0 <= real("spread", spread) <= 1:
         raise InvalidArgument(f"spread is {spread!r}; expected a number from 0 to 1")
     seed = below("seed", seed, 2**64)  # without one, the matrix could not be made again
-    N, mu, K_P = task.vocab_size, task._host_mu, task.K_P
+    N, mu = task.vocab_size, task._host_mu
     low, high = correlation_range(task)
     if not low * (1 + 1e-9) <= K_cross <= high * (1 + 1e-9):
         raise InvalidArgument(

@@ -35,7 +35,7 @@ def test_sums_over_fractions_stay_fractions():
 
 def test_sums_on_the_plane_are_the_packages():
     task = scb.SCB.random(3, 8, 2, seed=2)
-    theta = scb.noise.plane(task, 0.4, 0.7)
+    theta = scb.dynamics.lift(task, 0.4, 0.7)
     s = noise.on_plane(noise.floating(task, scb.Parameters.initial(task)), 0.4, 0.7)
     np.testing.assert_allclose(s.A, theta.A, rtol=1e-14)
     np.testing.assert_allclose(s.V, theta.V, rtol=1e-14)

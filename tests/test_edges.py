@@ -1,0 +1,264 @@
+"""The edges of what the package accepts: a right value, a documented infinity, or an error that says what came in."""
+
+import math
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+import scbtheory as scb
+from scbtheory import dynamics, flows, limits, noise, plots, softmax, streaming, training, transfer
+from scbtheory.errors import InvalidArgument, MixedBackends, NotADistribution, ShapeMismatch
+
+SYSTEM = {"K_P": 0.2, "K_Q": 0.5, "T": 100}
+TASK = scb.SCB.random(3, 20, 2, seed=0)
+START, TRUTH = scb.Parameters.initial(TASK), scb.Parameters.truth(TASK)
+INDEPENDENT = scb.SCB(np.outer(TASK.mu, np.ones(3)), TASK.Q)  # K_P = 0
+UNIFORM = scb.SCB(TASK.P, np.full((20, 3), 1 / 20))  # K_Q = 0
+OTHER = scb.SCB.random(3, 21, 2, seed=0)
+MANY = scb.SCB.random(300, 10, 2, seed=0)
+NOTHING = scb.task.Batch(np.zeros((0, 20), np.uint8), *(np.zeros(0, np.uint8) for _ in range(2)), np.zeros(0, np.int64))
+
+
+def counts(samples=200):
+    batch = TASK.sample(samples, seed=1)
+    return limits.Counts.empty(TASK.Q > 0).add(batch.tokens, batch.trigger, batch.output)
+
+
+REFUSED = {
+    "fano, independent": (lambda: limits.fano_samples(INDEPENDENT), "does not depend on the copied token"),
+    "fano, information": (lambda: limits.fano_error(information=-1.0, n=5, choices=10), "information is -1 and n is 5"),
+    "fano, n": (lambda: limits.fano_error(information=1.0, n=math.nan, choices=10), "n is nan; expected a finite"),
+    "fano, choices": (lambda: limits.fano_error(information=1.0, n=1, choices=0.5), "choices is 0.5; expected"),
+    "miss, n": (lambda: limits.miss_probability(TASK, n=[-1, math.nan], q=0.5, threshold=9), "n has entries between"),
+    "miss, threshold": (lambda: limits.miss_probability(TASK, n=5, q=0.5, threshold=math.nan), "threshold is nan"),
+    "error, empty": (lambda: limits.estimated_error(limits.Counts.empty(TASK.Q > 0), TRUTH), "counts are empty"),
+    "error, V": (lambda: limits.estimated_error(counts(), scb.Parameters(TASK.Q, np.eye(3))), "an output the chance 0"),
+    "error, mu": (lambda: limits.estimated_error(counts(), TRUTH, np.array([0.0, 0.5, 0.5])), r"mu is \[0.0, 0.5, 0.5"),
+    "mean, n": (lambda: limits.moment_mean(TASK, math.inf), "n is inf; expected at least one"),
+    "mean, no number": (lambda: limits.moment_mean(TASK, "many"), "n is 'many'; expected samples"),
+    "numbers, s": (lambda: limits.Numbers(3, 5, 9, 0.2, 0.1, 0.1), "s is 9 and T is 5"),
+    "numbers, K_P": (lambda: limits.Numbers(3, 5, 2, 30, 0.1, 0.1), "K_P is 30; expected above 0 and at most 0.666"),
+    "numbers, q_min": (lambda: limits.Numbers(3, 5, 2, 0.2, "small", 0.1), "q_min is 'small'; expected a real number"),
+    "until, negative": (lambda: flows.until(np.negative, [1.0], [], -1.0, what="x"), "longest is -1.0; expected"),
+    "until, endless": (lambda: flows.until(np.negative, [1.0], [], math.inf, what="x"), "longest is inf; expected"),
+    "recovery": (lambda: noise.recovery_batch(TASK, scb.Parameters(START.A, TASK.P), delta=50), "delta is 50"),
+    "bernstein, gap": (lambda: noise.bernstein_samples(1, 1, 0, 0.5), "gap is 0; expected a number above 0"),
+    "bernstein, tiny": (lambda: noise.bernstein_samples(1, 1, 1e-200, 0.5), "exceeds every float"),
+    "bernstein, variance": (lambda: noise.bernstein_samples(-1, 1, 1, 0.5), "variance is -1 and reach is 1"),
+    "sign error, samples": (lambda: noise.sign_error_bound(0, -1), "samples is -1; expected a number above 0"),
+    "sign error, rho": (lambda: noise.sign_error_bound("half", 1), "rho is 'half'; expected a real number"),
+    "sign samples": (lambda: noise.sign_samples(TASK, "half"), "delta is 'half'; expected a real number"),
+    "recover, no sum": (lambda: dynamics.recover(TASK, np.ones((20, 3)) * (-1.0) ** np.arange(20)[:, None], -2.0),
+                        r"A\[:, 0\] is kept whole and sums to 0"),
+    "recover, threshold": (lambda: dynamics.recover(TASK, TASK.Q, "low"), "threshold is 'low'"),
+    "matrix flow, K_Q": (lambda: dynamics.matrix_flow(UNIFORM, START, 1.0, balanced=True), "K_Q is 0 for this task"),
+    "matrix descent, K_P": (lambda: dynamics.matrix_descend(
+        INDEPENDENT, START, steps=1, step_size=0.1, balanced=True), "K_P is 0 for this task"),
+    "S1's error": (lambda: dynamics.linearised_error(t=1500, **SYSTEM), "t reaches 1500, where"),
+    "flow, three numbers": (lambda: dynamics.flow(t=1, start=(0, 0, 0), **SYSTEM), r"start is \(0, 0, 0\); exp"),
+    "flow, no pair": (lambda: softmax.flow(t=1, start=3, **SYSTEM), "start is 3; expected two numbers"),
+    "descent's start": (lambda: dynamics.descend(steps=1, step_size=1, start=(math.nan, 0), **SYSTEM), "start is nan"),
+    "mpf, negative": (lambda: dynamics.high_precision_flow(t=mp.mpf(-1), **SYSTEM), "t is -1.0; expected a time"),
+    "mpf, endless": (lambda: dynamics.high_precision_flow(t=mp.inf, **SYSTEM), r"t is \+inf; expected"),
+    "mpf, nan": (lambda: dynamics.high_precision_flow(t=mp.nan, **SYSTEM), "t is nan; expected"),
+    "digits": (lambda: dynamics.high_precision_flow(t=1, digits=0, **SYSTEM), "digits is 0"),
+    "held, beta": (lambda: dynamics.attention_held(t=1, K_Q=0.5, T=10, beta=math.nan), "beta is nan"),
+    "transfer, K_cross": (lambda: transfer.velocity(0, 0, 1, K_hat=0.2, K_cross=math.nan, **SYSTEM), "K_cross is nan"),
+    "transfer, K_hat": (lambda: transfer.flow(t=1, K_hat=math.inf, K_cross=0.1, **SYSTEM), "K_hat is inf"),
+    "pretrained, K_P": (lambda: transfer.pretrained(INDEPENDENT, 0.0), "K_P is 0 for this task"),
+    "pretrained, K_cross": (lambda: transfer.pretrained(TASK, math.nan), "K_cross is nan"),
+    "start, theta": (lambda: transfer.start(TASK, TASK.P, math.inf), "theta is inf"),
+    "shifted, amount": (lambda: transfer.shifted(TASK, TASK.P, "some"), "amount is 'some'"),
+    "agreement, A": (lambda: softmax.agreement(TASK, START, TRUTH), "first.A is the start's"),
+    "agreement, V": (lambda: softmax.agreement(TASK, TRUTH, scb.Parameters(TASK.Q, START.V)), "second.V is the st"),
+    "slowdown": (lambda: softmax.slowdown(0.5, K_Q=0.5, T=0), "T is 0"),
+    "softmax, K_Q": (lambda: softmax.descent(UNIFORM), "K_Q is 0 for this task"),
+    "sgd, K_P": (lambda: training.projected_sgd(INDEPENDENT, 0.1), "K_P is 0 for this task"),
+    "rounding, no background": (lambda: plots.rounding(TASK, 1.0), "alpha is 1; expected above 0 and below 1"),
+    "rounding, whole": (lambda: plots.rounding(UNIFORM, 0.5), r"Q\[:, 0\] has no entry 0"),
+    "rounding, trigger": (lambda: plots.rounding(TASK, 0.5, trigger=3), "trigger is 3"),
+    "task's sample": (lambda: plots.task(TASK, TASK.sample(2, seed=0), 2), "sample is 2"),
+    "packs, tokens": (lambda: next(streaming.draw_packs(MANY, 5, seed=0)), "the task has 300 tokens"),
+    "packs, memory": (lambda: next(streaming.draw_packs(TASK, 5, seed=0, memory=-5)), "memory is -5"),
+    "loss of nothing": (lambda: scb.model.minibatch_loss(TASK, START, NOTHING), "the batch is empty"),
+    "gradient of nothing": (lambda: scb.model.minibatch_gradient(TASK, START, NOTHING), "the batch is empty"),
+    "moments": (lambda: training.MomentStart(1, "often"), "false_alarm is 'often'; expected a real number"),
+    "an int beyond floats": (lambda: noise.passing(TASK, c=10**400), "c is a whole number beyond every float"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_has_no_answer_is_refused_with_what_came_in(case):
+    call, message = REFUSED[case]
+    with pytest.raises(InvalidArgument, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: limits.estimated_error(counts(), TRUTH, np.ones(2) / 2),
+        lambda: limits.estimated_error(counts(), scb.Parameters.truth(OTHER)),
+        lambda: limits.moment_mean(TASK, np.ones(2)),
+        lambda: dynamics.recover(TASK, OTHER.Q, 0.1),
+        lambda: softmax.matrix_flow(TASK, softmax.SoftmaxParameters.initial(OTHER), 1.0),
+        lambda: softmax.agreement(TASK, TRUTH, scb.Parameters.truth(OTHER)),
+        lambda: transfer.shifted(TASK, [[1.0]], 0.1),
+    ],
+)
+def test_arrays_of_another_task_are_refused(call):
+    with pytest.raises(ShapeMismatch, match=r"shape"):
+        call()
+
+
+def test_other_libraries_and_matrices_that_are_no_distributions_are_refused(strict):
+    foreign = TASK.on(strict)
+    with pytest.raises(MixedBackends):
+        softmax.matrix_flow(TASK, softmax.SoftmaxParameters.initial(foreign), 1.0)
+    with pytest.raises(MixedBackends):
+        dynamics.recover(TASK, foreign.Q, 0.1)
+    with pytest.raises(NotADistribution):
+        transfer.shifted(TASK, 2 * TASK.P, 0.1)
+
+
+# ---------------------------------------------------------------- limits
+
+
+def weak(weight, strength=1e-5):
+    """Two tokens that depend on each other by hardly anything, and a second position of a small weight."""
+    P = np.full((2, 2), 0.5) + strength * np.array([[1, -1], [-1, 1]])
+    return scb.SCB(P, np.eye(20, 2)[:, [0, 0]] * (1 - weight) + np.eye(20, 2)[:, [1, 1]] * weight)
+
+
+def test_supports_that_take_many_samples_are_counted_and_hopeless_ones_refused():
+    task = weak(0.001)
+    n = limits.samples_for_support(task)
+    threshold = limits.detection_threshold(N=2, T=20, false_alarm=0.1)
+    misses = [2 * sum(limits.miss_probability(task, n=x / 2, q=q, threshold=threshold) for q in (0.001, 0.999))
+              for x in (n, 0.999 * n)]  # fmt: skip
+    assert n > 1e17
+    assert misses[0] == pytest.approx(0.1, rel=1e-4)
+    assert misses[1] > misses[0]
+    with pytest.raises(InvalidArgument, match="the least weight is 1e-200"):
+        limits.samples_for_support(weak(1e-200))
+
+
+def test_one_sample_may_be_enough_for_supports():
+    task = scb.SCB(np.array([[0.0, 1.0], [1.0, 0.0]]), np.eye(1, 2)[:, [0, 0]])
+    assert limits.samples_for_support(task, false_alarm=0.999999, miss=0.999999) == 1
+
+
+@pytest.mark.parametrize("n", [1e25, 1e30, 1e40, 1e100, 1e300])
+def test_no_number_of_samples_makes_the_law_of_misses_no_number(n):
+    found = limits.miss_probability(weak(0.001), n=n, q=np.float64(0.999), threshold=11.0)
+    assert found == 0
+    rates = limits.miss_probability(weak(0.001), n=[0, 1, n], q=0.999, threshold=11.0)
+    assert rates[0] > 0.99
+    assert rates[2] == 0
+
+
+def test_a_certain_find_is_where_the_law_itself_vanishes():
+    """Just before the chance is set to 0, the matched law already says so."""
+    task, n = weak(0.1, 0.2), np.geomspace(10, 1e7, 2000)
+    found = limits.miss_probability(task, n=n, q=0.9, threshold=11.0)
+    assert np.all(np.diff(found) <= 1e-12)
+    assert found[np.flatnonzero(found)[-1]] < 1e-80
+
+
+def test_information_keeps_its_digits_where_it_is_small():
+    task = weak(0.001, 1e-7)
+    with mp.workdps(50):
+        d = [2 * mp.mpf(float(x)) - 1 for x in task.P[0]]  # of the two tokens, relative to ½
+        w = [mp.mpf(float(x)) for x in task._host_Q[:2, 0]]
+        pairs = [(w[0] * a + w[1] * b) for a in d for b in d]
+        true = sum(((1 + x) * mp.log1p(x) + (1 - x) * mp.log1p(-x)) / 2 for x in pairs) / 4
+    np.testing.assert_allclose(limits.token_information(task), float(true), rtol=1e-6)
+
+
+def test_fano_error_takes_more_supports_than_a_float_holds():
+    choices = math.comb(10**6, 80)
+    assert choices > 10**308
+    whole = limits.fano_error(information=0.5, n=100, choices=choices)
+    with mp.workdps(50):
+        missing = mp.log(choices) - 50
+        residual = (
+            -whole * mp.log(whole) - (1 - mp.mpf(whole)) * mp.log(1 - mp.mpf(whole)) + whole * mp.log(choices - 1)
+        )
+    assert float(residual / missing) == pytest.approx(1, rel=1e-12)
+    assert limits.fano_error(information=0.0, n=0, choices=choices) == 1
+    assert limits.fano_error(information=0.0, n=0, choices=1) == 0
+
+
+# ---------------------------------------------------------------- dynamics and transfer
+
+
+def test_S1_warns_beyond_its_region_and_overflows_nowhere():
+    omega = math.sqrt(0.1)
+    for exponent in (300.0, 360.0, 500.0, 699.0):
+        with pytest.warns(dynamics.OutsideTrustRegion) as caught:
+            alpha, beta = dynamics.linearised(t=exponent / omega, **SYSTEM)
+        assert len(caught) == 1
+        with mp.workdps(50):
+            true = [(mp.cosh(exponent) - 1) / 50, mp.sinh(exponent) / (100 * omega)]
+        np.testing.assert_allclose([alpha, beta], [float(x) for x in true], rtol=1e-12)
+
+
+def test_attention_held_follows_its_formula_for_every_weight():
+    for eta_V in (0.5, 1.0, 3.0):
+        found = dynamics.attention_held(t=[0.0, 2.0], K_Q=0.4, T=50, beta=0.3, eta_V=eta_V)
+        np.testing.assert_allclose(found, [0.3, 1 - 0.7 * math.exp(-eta_V * 0.42 * 2)], rtol=1e-14)
+
+
+@pytest.mark.parametrize("level", [1.5, 3.0, 5.0])
+def test_attention_never_reaches_what_is_beyond_it(level):
+    for longest in (1e3, 1e6):
+        assert transfer.time_to(level, K_hat=0.2, K_cross=0.1, longest=longest, **SYSTEM) == math.inf
+
+
+def test_an_event_at_rest_does_not_stop_the_integrator():
+    """At rest a velocity is rounding, of another sign at the end of a step than in the step's interpolant."""
+    slow = lambda y: np.array([1 - y[0], 1e-6 * (1 - y[1])])  # noqa: E731
+    (at_rest,) = flows.until(slow, [0.0, 0.0], [lambda y: 1 - y[0]], 1e7, what="x", rtol=1e-12, atol=1e-14)
+    assert np.all(at_rest > 20)
+
+
+def test_a_pretrained_matrix_may_be_lists():
+    as_lists = TASK.P.tolist()
+    np.testing.assert_array_equal(transfer.shifted(TASK, as_lists, 0.1), transfer.shifted(TASK, TASK.P, 0.1))
+    np.testing.assert_array_equal(transfer.uncentred_start(TASK, as_lists).V, TASK.P)
+
+
+def test_the_slowdown_first_rises_and_ends_at_zero():
+    found = softmax.slowdown(np.linspace(0, 1, 101), **{name: SYSTEM[name] for name in ("K_Q", "T")})
+    assert found[0] == pytest.approx(1e-4)
+    assert found[-1] == 0
+    assert found.max() == pytest.approx((0.51**2 / 2) ** 2, rel=1e-3)
+    assert found.argmax() not in (0, 100)
+
+
+# ---------------------------------------------------------------- figures, batches
+
+
+def test_short_contexts_have_a_figure_of_positions():
+    axes = plots.positions(first=0.6, second=0.4, T=20, lengths=(3, 5, 10, 300)).figure.axes
+    softmax_times, linear = (line.get_ydata() for line in axes[1].lines[:2])
+    assert np.isnan(softmax_times[0])  # nowhere behind
+    assert softmax_times[-1] > 10
+    assert np.all(np.diff(linear) > 0)
+
+
+def test_many_tokens_have_a_colour_each():
+    task = scb.SCB.random(9, 30, 2, seed=0)
+    axes = plots.task(task, task.sample(2, seed=0)).figure.axes
+    colours = {tuple(np.ravel(stems.markerline.get_color())) for stems in axes[1].containers}
+    assert len(colours) == 9
+
+
+def test_an_empty_batch_has_no_predictions(backend):
+    task = TASK.on(backend)
+    some = task.sample(2, seed=0)
+    none = scb.task.Batch(some.tokens[:0, :], *(x[:0] for x in (some.trigger, some.output, some.position)))
+    found = scb.model.predict(task, scb.Parameters.initial(task), none)
+    assert found.shape == (0, 3)
+    assert found.dtype == task.backend.dtype
