@@ -66,7 +66,7 @@ FROM_OUTSIDE = {"plots", "verification", "claims", "cli"}  # these use the packa
 def rooms(path):
     """The rooms that a file imports from."""
     found = set()
-    for name in imports(path):
+    for name in imports(path) - {"scbtheory.__version__"}:
         parts = name.split(".")
         if parts[0] == "scbtheory":
             room = parts[1] if len(parts) > 1 else "scbtheory"

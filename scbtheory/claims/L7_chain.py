@@ -246,8 +246,8 @@ CLAIM = Claim(
     id="L7",
     title="Tokens that stick together: gradients keep their zero, the search by moments finds neighbours",
     text=r"""
-Let the context be a stationary chain that repeats its last token with chance $\varsigma$ and draws from $\mu$ otherwise,
-and $\Lambda_{tu} = \varsigma^{|t-u|}$. Then, for $1^\top a^{(k)} = 1$ and $V\mu = \mu$,
+Let the context be a stationary chain that repeats its last token with chance $\varsigma$ and draws from $\mu$
+otherwise, and $\Lambda_{tu} = \varsigma^{|t-u|}$. Then, for $1^\top a^{(k)} = 1$ and $V\mu = \mu$,
 
 $$
 \begin{aligned}

@@ -71,7 +71,7 @@ def decorrelate(columns, stickiness: float) -> np.ndarray:
 
 
 def chain_batch(task: SCB, samples: int, stickiness: float, *, seed: int, step: int = 0) -> Batch:
-    r"""Samples of a task whose contexts are sticky chains: a token repeats the one before with chance :math:`\varsigma`.
+    r"""Samples whose contexts are sticky chains: a token repeats the one before with chance :math:`\varsigma`.
 
     Parameters
     ----------
