@@ -491,3 +491,13 @@ def test_sgd_diverges_above_the_curvature_limit_and_not_below():
     assert above.status == "diverged"
     assert below.status == "paused"
     assert below.distance_A[-1] < 1
+
+
+def test_a_refit_puts_V_on_its_set_whatever_came_before(task):
+    """G6's estimator sees V through V (I − μ1ᵀ): what SGD left of Vμ − μ no step of a refit would repair."""
+    away = np.array([0.3, -0.1, -0.2])
+    start = scb.Parameters(task.Q, task.P + away[:, None])
+    stage = training.Refit(64, tolerance=0.0, max_steps=3000)
+    history = training.train(task, (stage,), seed=1, start=start, record=1e9)
+    np.testing.assert_allclose(history.theta.V @ task.mu, task.mu, atol=1e-12)
+    assert history.distance_V[-1] < 1e-3

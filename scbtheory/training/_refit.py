@@ -59,7 +59,9 @@ class Refit(Stage):
         m["positions"] = backend.asarray(positions, xp.int64)
         m["on"] = backend.asarray(np.take_along_axis(on, positions, axis=0))
         m["iterate_A"] = backend.asarray(np.take_along_axis(A, positions, axis=0)) * m["on"]
-        m["iterate_V"] = learner.theta.V
+        # The estimator sees V through V (I − μ1ᵀ) alone: what a stage before left of Vμ − μ would stay for ever.
+        V = learner.theta.V
+        m["iterate_V"] = V + (learner.mu - V @ learner.mu)[:, None]
         m["sums_A"] = xp.zeros((3, *positions.shape), dtype=backend.dtype, device=backend.device)
         m["sums_V"] = xp.zeros((3, *learner.theta.V.shape), dtype=backend.dtype, device=backend.device)
         m["length"], m["filled"] = -(-self.max_steps // 3), 0
