@@ -73,6 +73,12 @@ def test_the_taylor_series_gains_the_digits_it_is_asked_for():
         assert abs(many / most - 1) < 1e-38
 
 
+def test_the_flow_of_many_digits_has_them():
+    few, many = (dynamics.high_precision_flow(t=7.0, digits=n, **SYSTEMS[0]) for n in (20, 45))
+    with mp.workdps(50):
+        assert all(0 < abs(x / y - 1) < mp.mpf(10) ** -19 for x, y in zip(few, many, strict=True))
+
+
 def test_the_half_times_of_theory_are_reproduced():
     errors = []
     for T in (1e2, 1e3, 1e4, 1e5, 1e6):

@@ -10,6 +10,7 @@ from scipy.stats import chi2
 import scbtheory as scb
 from scbtheory import limits, training
 from scbtheory.errors import InvalidArgument
+from scbtheory.limits._detection import _cumulants
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +186,45 @@ def test_the_search_resumes_bit_for_bit(task, tmp_path):
     rest = training.train(task, method, **options)
     np.testing.assert_array_equal(rest.theta.A, whole.theta.A)
     np.testing.assert_array_equal(rest.theta.V, whole.theta.V)
+
+
+def test_positions_pass_beyond_the_threshold_of_all_entries():
+    cut = limits.detection_threshold(N=3, T=5, false_alarm=0.2)
+    X = np.full((5, 3), cut)
+    X[4, 1] = np.nextafter(cut, np.inf)
+    np.testing.assert_array_equal(np.argwhere(limits.support_by_moments(X, false_alarm=0.2)), [[4, 1]])
+    with pytest.raises(InvalidArgument, match=r"X has shape \(3,\)"):
+        limits.support_by_moments(X[0])
+
+
+@pytest.mark.parametrize("q", [0.0, 0.4, 1.0])
+def test_the_law_of_misses_has_the_moments_of_every_outcome(task, q):
+    """Covariance and mean of the whitened product of output and token, an outcome at a time."""
+    N, mu = task.vocab_size, task.mu
+    products, chances = [], []
+    for o in range(N):
+        for x in range(N):
+            white = [(np.eye(N)[n] - mu) / np.sqrt(mu) for n in (o, x)]
+            products.append(np.outer(*white).ravel())
+            chances.append(mu[x] * (q * task.P[o, x] + (1 - q) * mu[o]))
+    S = np.cov(np.array(products).T, aweights=chances, ddof=0)
+    m = np.average(products, axis=0, weights=chances)
+    traces, along = _cumulants(task, q)
+    powers = [np.linalg.matrix_power(S, j) for j in range(5)]
+    np.testing.assert_allclose(traces, [np.trace(S_j) for S_j in powers[1:]], rtol=1e-10)
+    np.testing.assert_allclose(along, [m @ S_j @ m for S_j in powers[:4]], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::scbtheory.training.NoSupport")  # too few samples for every column
+def test_the_search_keeps_what_passes_and_each_columns_largest(task):
+    """One step of L2's stage, from its statistic: equal weights, V as it was, or at the counted frequencies."""
+    for mu, known in (("known", True), ("estimated", False)):
+        run = training.train(task, (training.MomentStart(400),), seed=2, mu=mu, packed=False)
+        batch = task.sample(400, seed=2)
+        counts = np.bincount(np.append(batch.trigger, batch.output), minlength=3) / 800
+        own = task.mu if known else counts
+        X, _ = limits.moment_statistic(task, 400, seed=2, mu=own)
+        on = limits.support_by_moments(X) | (X.max(axis=0) == X)
+        assert on.sum(axis=0).max() > 1
+        np.testing.assert_allclose(run.theta.A, on / on.sum(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(run.theta.V, np.outer(own, np.ones(3)), rtol=1e-12)

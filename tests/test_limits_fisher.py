@@ -9,6 +9,7 @@ import scbtheory as scb
 from scbtheory import limits
 from scbtheory.errors import InvalidArgument, ShapeMismatch
 from scbtheory.limits._fisher import Model
+from scbtheory.limits._likelihood import _Fit
 
 TASK = scb.SCB.random(3, 50, 2, seed=0)
 BIGRAM = scb.SCB([[0.5, 0.2, 0.1], [0.3, 0.5, 0.1], [0.2, 0.3, 0.8]], np.eye(4, 3)[:, [0, 0, 0]])
@@ -133,9 +134,31 @@ def test_counts_refuse_what_they_cannot_hold():
         limits.Counts.empty([[True, False]])
     with pytest.raises(InvalidArgument, match="round first"):
         limits.Counts.empty(np.ones((100, 3), dtype=bool))
+    with pytest.raises(InvalidArgument, match=r"61 positions of 2 tokens"):
+        limits.Counts.empty(np.ones((61, 2), dtype=bool))
+    assert limits.Counts.empty(np.ones((60, 2), dtype=bool)).cells.size == 0
     with pytest.raises(InvalidArgument, match="empty"):
         limits.maximum_likelihood(limits.Counts.empty(TASK.Q > 0))
     with pytest.raises(ShapeMismatch, match="mu has shape"):
         limits.maximum_likelihood(sampled(TASK, 10), np.ones(2) / 2)
     with pytest.raises(ShapeMismatch, match="start has shapes"):
         limits.maximum_likelihood(sampled(TASK, 10), None, scb.Parameters(np.ones((2, 3)), np.eye(3)))
+
+
+def test_a_step_of_em_shares_out_each_sample():
+    """From its definition, a sample at a time; trigger 2 has a single one."""
+    batch = TASK.sample(60, seed=1)
+    few = np.append(np.flatnonzero(batch.trigger != 2), np.flatnonzero(batch.trigger == 2)[0])
+    tokens, trigger, output = (np.asarray(x)[few] for x in (batch.tokens, batch.trigger, batch.output))
+    counts = limits.Counts.empty(TASK.Q > 0).add(tokens, trigger, output)
+    fit = _Fit.of(counts, None)
+    q, V = fit.initial(None)
+    new_q, new_V = np.zeros_like(q), np.zeros((3, 3))
+    for x, k, o in zip(tokens, trigger, output, strict=True):
+        copied = x[counts.supports[k]]
+        share = q[k, : len(copied)] * V[o, copied]
+        new_q[k, : len(copied)] += share / share.sum()
+        np.add.at(new_V[o], copied, share / share.sum())
+    found = fit.em(q, V)
+    np.testing.assert_allclose(found[0], new_q / new_q.sum(axis=1, keepdims=True), atol=1e-9)
+    np.testing.assert_allclose(found[1], new_V / new_V.sum(axis=0), atol=1e-9)

@@ -11,6 +11,7 @@ from scipy.stats import binom
 import scbtheory as scb
 from scbtheory import limits, noise
 from scbtheory.errors import InvalidArgument
+from scbtheory.limits import _guarantee
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +22,16 @@ def task():
 @pytest.fixture(scope="module")
 def start(task):
     return scb.dynamics.lift(task, 0.0, 0.7)
+
+
+@pytest.mark.parametrize("q", [0.0, 0.6, 1.0])
+def test_the_largest_variance_is_that_of_every_outcome(task, q):
+    N, mu = task.vocab_size, task.mu
+    law = mu * (q * task.P + (1 - q) * mu[:, None])  # of output and token
+    entry = (np.eye(N)[:, None, :, None] - mu[:, None]) * (np.eye(N)[None, :, None, :] - mu)  # o, x, n, m
+    entry = entry / np.sqrt(np.outer(mu, mu))
+    mean, square = (np.einsum("ox,oxnm->nm", law, entry**power) for power in (1, 2))
+    assert _guarantee._largest_variance(task.P, mu, q) == pytest.approx((square - mean**2).max(), rel=1e-12)
 
 
 # --- T5 ------------------------------------------------------------------------------------------

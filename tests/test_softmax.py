@@ -33,6 +33,12 @@ def test_softmax_is_a_distribution_for_any_logits(backend, agree):
     agree(backend, found, e / e.sum(axis=0))
 
 
+def test_training_starts_from_equal_logits(uniform):
+    start = SoftmaxParameters.initial(uniform)
+    np.testing.assert_array_equal(start.W, np.zeros((20, 3)))
+    np.testing.assert_array_equal(start.V, np.outer(uniform.mu, np.ones(3)))
+
+
 def test_gradients_are_those_of_automatic_differentiation(backend, agree):
     task = scb.SCB.random(3, 8, 2, seed=1, backend=backend)
     theta = random_parameters(task)

@@ -182,7 +182,9 @@ def test_the_largest_token_of_a_byte_is_drawn():
     task = scb.SCB.random(vocab_size=256, context_length=30, sparsity=2, seed=0)
     batch = unpacked(task, streaming.draw_packs(task, 2000, seed=5))
     assert (batch.tokens.min(), batch.tokens.max()) == (0, 255)
-    streaming.gradient(task, scb.Parameters.random(task, seed=1), 9, seed=3, packed=True)
+    theta = scb.Parameters.random(task, seed=1)
+    plain, packed = (streaming.gradient(task, theta, 9, seed=3, packed=p) for p in (False, True))
+    assert not np.array_equal(packed.A, plain.A), "a byte holds these tokens: they come from the codes' stream"
 
 
 def test_threads_do_not_share_the_memory_of_codes(task):

@@ -316,6 +316,18 @@ def test_refit_that_lengthens_still_averages_a_tail(task, monkeypatch):
     np.testing.assert_allclose(found.theta.V, np.mean(path, axis=0), atol=1e-13)
 
 
+def test_a_refit_is_asked_whenever_its_thirds_are_full(task):
+    learner = Learner(task, 5, training.rounded(np, scb.dynamics.lift(task, 0.7, 1.1)), task.mu)
+    stage = Refit(16, tolerance=1e-300, max_steps=500)
+    stage.begin(learner)
+    assert stage.ahead(learner, 0) == 60
+    stage.advance(learner, 50)
+    assert stage.ahead(learner, 50) == 10
+    stage.advance(learner, 10)
+    assert stage.ahead(learner, 60) == 60  # thirds of 40 are half full
+    assert stage.ahead(learner, 470) == 30
+
+
 def test_a_refits_step_shrinks_by_a_root_of_two_when_its_thirds_double(task):
     stage, moves = Refit(16, tolerance=1e-300, max_steps=240), []
     start = training.rounded(np, scb.dynamics.lift(task, 0.7, 1.1))
@@ -501,3 +513,11 @@ def test_a_refit_puts_V_on_its_set_whatever_came_before(task):
     history = training.train(task, (stage,), seed=1, start=start, record=1e9)
     np.testing.assert_allclose(history.theta.V @ task.mu, task.mu, atol=1e-12)
     assert history.distance_V[-1] < 1e-3
+
+
+def test_projected_sgd_needs_something_to_balance():
+    P, Q = scb.SCB.random(2, 4, 1, seed=0).P, np.full((4, 2), 0.25)
+    for task in (scb.SCB(P, Q), scb.SCB(np.full((2, 2), 0.5), np.eye(4)[:, :2])):
+        assert 0 in (task.K_P, task.K_Q)
+        with pytest.raises(InvalidArgument, match="K_P or K_Q is 0"):
+            training.projected_sgd(task)

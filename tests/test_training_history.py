@@ -1,12 +1,14 @@
 """Histories of training: recorded, saved, resumed to the very bits, and refused when they belong elsewhere."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
 import scbtheory as scb
 from scbtheory import training
 from scbtheory.errors import InvalidArgument, ShapeMismatch
-from scbtheory.training import Boost, Descent, History, Learner, Proximal, Refit, Round
+from scbtheory.training import Boost, Descent, History, Learner, Proximal, Refit, Round, _run
 
 pytestmark = pytest.mark.filterwarnings("ignore::scbtheory.training.NoSupport")  # a few steps find none
 
@@ -198,3 +200,13 @@ def test_a_file_of_another_format_is_refused(run, tmp_path, monkeypatch):
     monkeypatch.setattr(_history, "FORMAT", _history.FORMAT + 1)
     with pytest.raises(InvalidArgument, match=f"its format is {_history.FORMAT - 1}, expected {_history.FORMAT}"):
         History.load(tmp_path / "run.npz")
+
+
+def test_the_progress_bar_shows_each_row_when_it_is_written(task, monkeypatch):
+    shown = []
+    monkeypatch.setattr(_run, "_bar", lambda *_: contextlib.nullcontext(lambda *seen: shown.append(seen)))
+    found = training.train(task, STAGES, seed=7, progress=True)
+    rows = found.rows[1:]  # the first is the start's
+    assert [row for *_, row in shown] == rows
+    assert all(samples == row[0] for _, samples, row in shown)
+    assert {stage for stage, *_ in shown} == {stage.name for stage in STAGES}

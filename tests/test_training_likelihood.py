@@ -1,11 +1,14 @@
 """The last stage by maximum likelihood: what it reads, when it ends, and that a resumed run has the same bits."""
 
+import math
+
 import numpy as np
 import pytest
 
 import scbtheory as scb
 from scbtheory import training
 from scbtheory.errors import InvalidArgument
+from scbtheory.training import _on_support
 
 TASK = scb.SCB.random(3, 50, 2, seed=0)
 
@@ -88,3 +91,26 @@ def test_estimated_frequencies_need_none():
     )
     assert history.status == "finished"
     assert history.distance_V[-1] < 0.05
+
+
+def test_the_maximum_is_looked_for_again_when_it_may_be_near_enough():
+    """After growth by 5 % more than errors like 1/n ask for, at least by a tenth and at most eightfold."""
+    for tolerance in (1e-9, 3e-3, 8e-3, 1.0):
+        stage = training.Likelihood(200, tolerance=tolerance)
+        learner = training.Learner(TASK, 3, near_truth(), TASK.mu)
+        stage.begin(learner)
+        stage.advance(learner, 10)
+        factor = 1.05 * learner.memory["error"] / tolerance
+        assert learner.memory["next"] == math.ceil(10 * min(max(1.1, factor), 8))
+
+
+def test_samples_are_drawn_in_parts_that_fit(monkeypatch):
+    monkeypatch.setattr(_on_support, "AT_ONCE", 500)
+    drawn, sample_at = [], scb.SCB.sample_at
+    monkeypatch.setattr(
+        scb.SCB, "sample_at", lambda task, p, n, **where: drawn.append(n) or sample_at(task, p, n, **where)
+    )
+    stage = training.Likelihood(200, tolerance=0, max_steps=20)
+    training.train(TASK, (stage,), seed=3, start=near_truth(), record=1e9)
+    assert sum(drawn) == 4000
+    assert max(drawn) == 400

@@ -159,3 +159,11 @@ def test_what_is_drawn_can_be_drawn_again(seed):
     for call, arguments in ((transfer.pretrained, [0.01]), (transfer.shifted, [task.P, 0.1])):
         with pytest.raises(InvalidArgument, match="seed is"):
             call(task, *arguments, seed=seed)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_truth_itself_and_its_mirror_image_meet_cauchy_and_schwarz(sign):
+    system = {"K_P": 0.3, "K_Q": 0.4, "T": 20}
+    transfer.velocity(0.1, 0.2, 0.3, K_hat=0.3, K_cross=sign * 0.3, **system)
+    with pytest.raises(InvalidArgument, match="Cauchy"):
+        transfer.velocity(0.1, 0.2, 0.3, K_hat=0.3, K_cross=sign * 0.3 * (1 + 1e-8), **system)

@@ -15,9 +15,9 @@ import numpy as np
 from scbtheory import streaming
 from scbtheory.kernels.stream import STEP_BITS
 from scbtheory.model import Model, Parameters, centred, contributions
+from scbtheory.streaming import MEMORY
 from scbtheory.task import SCB, Batch
 
-MEMORY = 2**26  # bytes of tokens that are held at once
 AHEAD = 2**19  # bytes of tokens that are drawn ahead for small batches
 NEAR = 2**16  # entries of attention up to which a record is made on the host
 NORMAL_MAD = 1.4826  # standard deviation of a normal variable over its median absolute deviation

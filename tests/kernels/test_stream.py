@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from scbtheory.kernels.stream import Stream, mix, uniforms, words
+from scbtheory.streaming import CODES
+from scbtheory.task import OUTPUTS, POSITIONS, TOKENS, TRIGGERS
 
 GOLDEN = 0x9E3779B97F4A7C15
 
@@ -60,3 +62,8 @@ def test_uniforms_are_the_first_53_bits():
     stream, places = Stream.of(2, 0, 0), range(1000)
     expected = [x // 2**11 / 2**53 for x in drawn(stream, *places)]
     np.testing.assert_array_equal(uniforms(np, "cpu", stream, np.arange(1000, dtype=np.uint64)), expected)
+
+
+def test_purposes_keep_their_numbers():
+    """Another number is another stream: a seed would no longer name the samples that it named."""
+    assert (TOKENS, TRIGGERS, POSITIONS, OUTPUTS, CODES) == (0, 1, 2, 3, 4)
