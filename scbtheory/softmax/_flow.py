@@ -170,7 +170,10 @@ def second_position(first: float, second: float) -> float:
     :math:`(\max_t a_t)^{-2}`. The first position takes the attention a for itself, where
     :math:`a^2\,\tfrac{2}{K_Q}[\tfrac{a}{1-a} + \log(1-a)] = q_1^2`. From there, with :math:`\theta = t/T`,
 
-    .. math:: \frac{du}{d\theta} = -\frac{(1-a)q_1q_2}{a^3},\qquad \frac{da}{d\theta} = -\frac{q_1}{aK_Q}
+    .. math::
+
+       \frac{du}{d\theta} &= -\frac{(1-a)q_1q_2}{a^3}, \\
+       \frac{da}{d\theta} &= -\frac{q_1}{aK_Q}
        \Big[\frac{q_2}{u} - \frac{q_1(1-a)}{a}\Big]\Big/\Big[\frac{q_1^2}{a^3} + \frac{a}{K_Q(1-a)^2}\Big],
 
     and c is when u, which starts at :math:`1 - q_2/q_1`, reaches 0.

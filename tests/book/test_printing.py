@@ -34,7 +34,7 @@ def titles() -> dict[str, str]:
     files = [toc["root"], *(e["file"] for c in chapters for e in (c, *c.get("sections", ())))]
     found = {}
     for file in files:
-        [path] = ROOT.glob(f"{file}.*")
+        [path] = (path for end in (".md", ".ipynb") if (path := ROOT / f"{file}{end}").exists())
         heading = re.search(r'^(?:\s*")?# (.+?)(?:\\n",?|"\,?)?$', path.read_text(encoding="utf-8"), flags=re.MULTILINE)
         found[file] = heading[1]
     return found
