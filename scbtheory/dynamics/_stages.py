@@ -18,6 +18,7 @@ from scbtheory.flows import times
 
 SMALL = 0.1  # a relative error up to which a formula is trusted
 LARGEST_EXPONENT = 700.0  # exp overflows beyond
+LARGEST_C = 1e100  # its square times those of rates must not overflow
 SHIFT = 0.75 * math.log(1 + math.sqrt(2)) - math.sqrt(2) / 4  # S3: what the rise itself takes off the half time
 
 
@@ -42,14 +43,15 @@ def linearised(*, t, **system):
 
     Raises
     ------
-    InvalidArgument : a time or a number of the system is out of its range, or :math:`\omega t` is above 700 (overflow).
+    InvalidArgument : a time or a number of the system is out of its range, or the result overflows: from
+        :math:`\omega t = 700` on, and earlier where d is above q.
 
     Warns
     -----
     OutsideTrustRegion : :func:`linearised_error` exceeds 0.1 at the latest time.
     """
     s, t = System(**system), times(t)
-    _representable(s, t)
+    _representable(s, t, 1, max(s.d / s.q, s.d / s.omega))
     if t.size and _error(s, t.max()) > SMALL:
         warn(f"t reaches {t.max():g}; S1 is trusted to {SMALL:.0%} until t = {_until(s, SMALL):g}")
     half = np.sinh(s.omega * t / 2)  # cosh x - 1 = 2 sinh²(x/2), without cancellation at small x
@@ -74,17 +76,26 @@ def linearised_error(*, t, **system):
 
     Raises
     ------
-    InvalidArgument : a time or a number of the system is out of its range, or :math:`\omega t` is above 350 (overflow).
+    InvalidArgument : a time or a number of the system is out of its range, or the result overflows: from
+        :math:`\omega t = 350` on, and earlier where d is above q.
     """
     s, t = System(**system), times(t)
-    _representable(s, t, 2)
+    _representable(s, t, 2, s.d / s.q * (s.d / s.omega))
     return _error(s, t)
 
 
 def _error(s, t):
     """Infinite where its sinh is beyond every float."""
     with np.errstate(over="ignore"):
-        return s.d * t + s.d / (4 * s.q) * (s.d / s.omega * np.sinh(2 * s.omega * t) - 2 * s.d * t)
+        return s.d * t + s.d / (4 * s.q) * (s.d / s.omega * _beyond(2 * s.omega * t))
+
+
+def _beyond(x):
+    """``sinh x - x``, by its series where that cancels."""
+    small, series = np.minimum(x, 0.5), 1.0
+    for n in (156, 110, 72, 42, 20):
+        series = 1 + small**2 / n * series
+    return np.where(x < 0.5, small**3 / 6 * series, np.sinh(x) - x)
 
 
 def linearised_until(*, error=SMALL, **system) -> float:
@@ -138,16 +149,15 @@ def arrival(*, alpha, **system) -> float:
     s, alpha = System(**system), real("alpha", alpha)
     if alpha < 0:
         raise InvalidArgument(f"alpha is {alpha:g}; the flow from the start only takes values from 0 on")
-    x = alpha * s.q / s.d
-    t = math.log1p(x + math.sqrt(x * (x + 2))) / s.omega  # arccosh(1 + x), for tiny x too
+    t = 2 * math.asinh(math.sqrt(alpha) * math.sqrt(s.q / (2 * s.d))) / s.omega  # arccosh(1 + x) = 2 arsinh √(x/2)
     if _error(s, t) > SMALL:
         warn(f"alpha is {alpha:g}; there S1 is wrong by up to {_error(s, t):.0%}")
     return t
 
 
-def _representable(s, t, factor=1):
-    """Refuse times at which the hyperbolic functions of ``factor`` times ωt overflow."""
-    if t.size and factor * s.omega * t.max() > LARGEST_EXPONENT:
+def _representable(s, t, factor, size):
+    """Refuse times at which hyperbolic functions of ``factor`` times ωt overflow, alone or times ``size``."""
+    if t.size and factor * s.omega * t.max() + max(0.0, math.log(size)) > LARGEST_EXPONENT:
         raise InvalidArgument(
             f"t reaches {t.max():g}, where S1's hyperbolic functions overflow; S1 is trusted until {_until(s, SMALL):g}"
         )
@@ -188,7 +198,7 @@ def product(*, t, u, c=0.0, **system):
     ----------
     t : times, a number or an array, in units of :math:`1/\eta`.
     u : :math:`\alpha\beta` at time 0, below 1.
-    c : as :func:`conserved` returns it, in units of η.
+    c : as :func:`conserved` returns it, in units of η; at most 1e100 in size, and 0 if it is below 1e-150 of :math:`k`.
     **system : the numbers of a System, such as K_P, K_Q, T.
 
     Returns
@@ -203,16 +213,19 @@ def product(*, t, u, c=0.0, **system):
     s, t, u, c = System(**system), times(t), real("u", u), real("c", c)
     if u >= 1:
         raise InvalidArgument(f"u is {u:g}; expected αβ below 1, which stage 2 approaches")
+    if abs(c) > LARGEST_C:
+        raise InvalidArgument(f"c is {c:g}; expected at most {LARGEST_C:g} in size")
     k = 2 * s.omega
     if abs(c) < 1e-150 * k:  # its square would vanish against k²
-        odds = u / (1 - u) * np.exp(np.minimum(math.copysign(k, u) * t, LARGEST_EXPONENT))
-        return odds / (1 + odds)
+        fall = np.exp(-k * t)
+        return u / (u + (1 - u) * fall) if u > 0 else u * fall / (1 + u * np.expm1(-k * t))
     R, root = math.hypot(c, k), math.hypot(c, k * u)
-    if u >= 0:
-        E = (c**2 + k**2 * u + R * root) / (1 - u)
+    middle = c**2 + k**2 * u
+    if middle >= 0:
+        E = (middle + R * root) / (1 - u)
     else:  # the same number, by the conjugate: the sum above cancels
-        E = (c * k) ** 2 * (1 - u) / (R * root - c**2 - k**2 * u)
-    E = E * np.exp(np.minimum(R * t, LARGEST_EXPONENT))
+        E = (c * k) ** 2 * (1 - u) / (R * root - middle)
+    E = E * np.exp(np.minimum(R * t, LARGEST_EXPONENT - max(0.0, math.log(E))))
     ratio = (c * k) ** 2 / E
     return (E - 2 * c**2 - ratio) / (E + 2 * k**2 - ratio)
 

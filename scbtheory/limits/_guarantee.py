@@ -24,6 +24,9 @@ from scbtheory.task import SCB, Batch
 __all__ = ["Guarantee", "Numbers", "estimate_by_moments", "samples", "support_by_entries"]
 
 
+MOST = 1e15  # samples; from nine times as many on, floats skip whole numbers, and binomial tails with them
+
+
 class Guarantee(NamedTuple):
     r"""Samples of both phases, and what the search needs to know.
 
@@ -137,13 +140,20 @@ def samples(task: SCB | Numbers, epsilon: float, delta: float) -> Guarantee:
 
     Raises
     ------
-    InvalidArgument : a number is out of range, or the output does not depend on the copied token.
+    InvalidArgument : a number is out of range, the output does not depend on the copied token, or more than 1e15
+        samples are needed.
     """
     epsilon = positive("epsilon", epsilon)
     chance("delta", delta)
     at = _terms(task)
     each = bernstein_samples(at.variance, at.reach, at.level, delta / (2 * at.T * at.N**3))
-    return Guarantee(_of_all(each, at.mu, delta / 2), _estimate(at, epsilon, delta), at.level)
+    search, estimate = _of_all(each, at.mu, delta / 2), _estimate(at, epsilon, delta)
+    if math.inf in (search, estimate):
+        raise InvalidArgument(
+            f"epsilon is {epsilon:g} and the least entry on a support {2 * at.level:g}; "
+            f"they take beyond {MOST:g} samples"
+        )
+    return Guarantee(int(search), int(estimate), at.level)
 
 
 def _largest_variance(P, mu, q) -> float:
@@ -154,7 +164,7 @@ def _largest_variance(P, mu, q) -> float:
     return float(((one**2).T @ law @ one**2 - mean**2).max())
 
 
-def _estimate(at: Terms, epsilon, delta) -> int:
+def _estimate(at: Terms, epsilon, delta) -> float:
     r"""The least over splits of the error between A and V.
 
     With :math:`\|\hat P'-P'\|_\mu \le v` and :math:`\|\hat W_t - q_tP'\|_\mu \le w` the weights of a column miss by at
@@ -176,11 +186,13 @@ def _estimate(at: Terms, epsilon, delta) -> int:
         middle = (low + high) / 2
         whole, each = needed(middle)
         low, high = (middle, high) if whole > each else (low, middle)
-    return max(needed(low))
+    return max(needed(low)) if low else math.inf
 
 
-def _of_all(each: int, mu, chance: float) -> int:
+def _of_all(each: int, mu, chance: float) -> float:
     """Samples of all triggers with at least ``each`` of every one, but for a chance: exact binomial tails."""
+    if each / mu.min() > MOST:
+        return math.inf
     low, high = each, math.ceil(each / mu.min())
     while sum(binom.cdf(each - 1, high, mu)) > chance:
         low, high = high, 2 * high

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import xlog1py, xlogy
+from scipy.special import betaln, xlog1py, xlogy
 
 from scbtheory.checks import chance, real
 from scbtheory.errors import InvalidArgument
@@ -68,11 +68,11 @@ def supports(T: float, s: int) -> float:
 
     Raises
     ------
-    InvalidArgument : s is out of range.
+    InvalidArgument : s is out of range, or T is not finite.
     """
-    if not (0 < s <= T):
+    if not (0 < real("s", s) <= real("T", T)):
         raise InvalidArgument(f"s is {s} and T is {T}; expected 0 < s ≤ T")
-    return math.lgamma(T + 1) - math.lgamma(s + 1) - math.lgamma(T - s + 1)
+    return max(0.0, -math.log(T + 1) - float(betaln(T - s + 1, s + 1)))  # log T! itself would lose the digits
 
 
 def fano_samples(task: SCB, *, error: float = 0.1) -> int:
