@@ -26,7 +26,6 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND",
     "--no-pdf-header-footer",
     "--generate-pdf-document-outline",
-    "--virtual-time-budget=600000",  # in the page's own time: MathJax ends long before
 )
 # What a page says that leads to a place of another page: all places are on this one.
 ELSEWHERE = re.compile(r'href="(?!https?:)[^"#]*\.html#([^"]+)"')

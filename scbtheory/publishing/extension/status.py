@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from scbtheory import __version__
 from scbtheory.publishing.rendering import ORIGIN
 from scbtheory.verification import measurements
 from scbtheory.verification.profiles import PROFILES
@@ -63,7 +63,7 @@ def _outputs(origin: Mapping[str, Any]) -> str:
         (Path(file).stem, commit + (", changed since" if file in changed else ""), date)
         for file, (commit, date) in sorted(origin.get("commits", {}).items())
     ]
-    said = f"<p>Rendered {origin.get('rendered', 'at an unknown time')} by scbtheory {__version__}, {how}.</p>"
+    said = f"<p>Rendered {origin.get('rendered', 'at an unknown time')} by scbtheory {version('scbtheory')}, {how}.</p>"
     return said + (
         _table(("outputs of", "commit", "date"), rows)
         if rows
