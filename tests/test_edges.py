@@ -67,7 +67,7 @@ REFUSED = {
     "transfer, K_cross": (lambda: transfer.velocity(0, 0, 1, K_hat=0.2, K_cross=math.nan, **SYSTEM), "K_cross is nan"),
     "transfer, K_hat": (lambda: transfer.flow(t=1, K_hat=math.inf, K_cross=0.1, **SYSTEM), "K_hat is inf"),
     "pretrained, K_P": (lambda: transfer.pretrained(INDEPENDENT, 0.0), "K_P is 0 for this task"),
-    "pretrained, K_cross": (lambda: transfer.pretrained(TASK, math.nan), "K_cross is nan"),
+    "pretrained, K_cross": (lambda: transfer.pretrained(TASK, "some"), "K_cross is 'some'"),
     "start, theta": (lambda: transfer.start(TASK, TASK.P, math.inf), "theta is inf"),
     "shifted, amount": (lambda: transfer.shifted(TASK, TASK.P, "some"), "amount is 'some'"),
     "agreement, A": (lambda: softmax.agreement(TASK, START, TRUTH), "first.A is the start's"),
@@ -214,6 +214,16 @@ def test_attention_held_follows_its_formula_for_every_weight():
 def test_attention_never_reaches_what_is_beyond_it(level):
     for longest in (1e3, 1e6):
         assert transfer.time_to(level, K_hat=0.2, K_cross=0.1, longest=longest, **SYSTEM) == math.inf
+
+
+def test_a_peak_between_two_steps_of_the_solver_is_not_passed_over():
+    constants = {"K_hat": 0.05, "K_cross": 0.1, "theta": 0.3, "eta_A": 5.0, **SYSTEM}
+    peak = transfer.flow(t=np.linspace(8.0, 8.1, 2001), **constants)[0].max()
+    for below in (1e-4, 1e-6, 1e-8, 1e-10):
+        t = transfer.time_to(peak * (1 - below), **constants)
+        assert 7.6 < t < 8.05
+        assert transfer.flow(t=t, **constants)[0] == pytest.approx(peak * (1 - below), rel=1e-11)
+    assert transfer.time_to(peak * (1 + 1e-6), **constants) == math.inf
 
 
 def test_an_event_at_rest_does_not_stop_the_integrator():
