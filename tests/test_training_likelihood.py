@@ -1,7 +1,5 @@
 """The last stage by maximum likelihood: what it reads, when it ends, and that a resumed run has the same bits."""
 
-import math
-
 import numpy as np
 import pytest
 
