@@ -251,7 +251,8 @@ def main():
     for stale in listed.keys() - {m.key for m in every}:
         sys.exit("{}: no mutant is\n{}\n    {}\n    {}".format(EQUIVALENT.name, *stale))
     possible = [m for m in every if m.path.startswith(options.only)]
-    sample = random.Random(options.seed).sample(possible, min(options.sample, len(possible)))
+    # By a draw of its own, a mutant stays in a seed's sample when others come and go.
+    sample = sorted(possible, key=lambda m: random.Random(f"{options.seed} {m.key}").random())[: options.sample]
     judged = [m for m in sample if m.key not in listed]
     print(f"{len(sample)} of {len(possible)} mutants, {len(sample) - len(judged)} of them listed as equivalent")
 

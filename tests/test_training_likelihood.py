@@ -1,7 +1,5 @@
 """The last stage by maximum likelihood: what it reads, when it ends, and that a resumed run has the same bits."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -95,13 +93,18 @@ def test_estimated_frequencies_need_none():
 
 def test_the_maximum_is_looked_for_again_when_it_may_be_near_enough():
     """After growth by 5 % more than errors like 1/n ask for, at least by a tenth and at most eightfold."""
-    for tolerance in (1e-9, 3e-3, 8e-3, 1.0):
-        stage = training.Likelihood(200, tolerance=tolerance)
+
+    def after(tolerance):
+        stage = training.Likelihood(20, tolerance=tolerance)
         learner = training.Learner(TASK, 3, near_truth(), TASK.mu)
         stage.begin(learner)
+        learner.memory["steps"] = 990
         stage.advance(learner, 10)
-        factor = 1.05 * learner.memory["error"] / tolerance
-        assert learner.memory["next"] == math.ceil(10 * min(max(1.1, factor), 8))
+        return learner.memory
+
+    error = after(1.0)["error"]
+    for times, growth in ((0.5, 1.1), (1.04, 1.1), (1.1, 1.155), (3, 3.15), (7.7, 8), (20, 8)):
+        assert after(error / times)["next"] == pytest.approx(1000 * growth, abs=1)
 
 
 def test_samples_are_drawn_in_parts_that_fit(monkeypatch):
