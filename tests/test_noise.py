@@ -245,7 +245,7 @@ def test_N4_the_batch_grows_like_log_T_and_without_a_threshold_like_T():
 def test_N4_without_a_threshold_signal_and_noise_of_a_column_are_equal():
     task = scb.SCB.random(3, 50, 2, seed=2)
     batch = noise.unthresholded_batch(task, 0.3, 0.6)
-    variance = noise.attention_noise_variance(task, noise.plane(task, 0.3, 0.6))
+    variance = noise.attention_noise_variance(task, scb.dynamics.lift(task, 0.3, 0.6))
     signal = ((0.6 * task.K_P * (1 - 0.18) * (task.Q - 1 / 50)) ** 2).sum(axis=0)
     np.testing.assert_allclose(batch * signal, 50 * variance, rtol=1e-12)
 
