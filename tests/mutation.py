@@ -114,7 +114,7 @@ def mutated(node):
             return
         case ast.FunctionDef(name=name) | ast.Assign(targets=[ast.Name(name)]) if name in OUTSIDE:
             return
-        case ast.keyword(arg="rtol" | "atol" | "xtol"):
+        case ast.keyword(arg="rtol" | "atol" | "xtol" | "strict"):
             return
         case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test) if not isinstance(test, ast.UnaryOp):
             yield test, ast.UnaryOp(ast.Not(), test)

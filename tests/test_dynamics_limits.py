@@ -103,6 +103,17 @@ def test_a_formula_outside_its_region_warns_and_still_answers(call):
     assert np.all(np.isfinite(found))
 
 
+@pytest.mark.parametrize("system", [{"eta_V": 1.0, "eta_A": 4.0}, {"balanced": True}])
+def test_the_half_times_warning_names_its_epsilon(system):
+    s = dynamics.System(K_P=0.2, K_Q=0.2, T=12, **system)
+    t_0 = math.log(4 * s.q * s.omega / s.d**2) / (2 * s.omega)
+    kappa, r = 0.75 * math.log(1 + math.sqrt(2)) - math.sqrt(2) / 4, (s.p / s.q) ** 0.25
+    epsilon = s.d / s.omega * (0.5 + kappa * r / (s.omega * t_0))
+    assert 0.1 < epsilon < 1
+    with pytest.warns(dynamics.OutsideTrustRegion, match=f"{t_0:.3g} is wrong by about {epsilon:.0%}"):
+        assert dynamics.half_time(K_P=0.2, K_Q=0.2, T=12, **system) == pytest.approx(t_0)
+
+
 def test_the_half_times_warning_means_ten_percent():
     """Wherever no warning is given, the first order is right to 10 %, over a grid that leaves the region."""
     silent = 0

@@ -129,6 +129,37 @@ def test_numbers_are_enough_for_every_task_that_has_them(task):
     assert for_all.estimate >= for_one.estimate
 
 
+def test_numbers_at_the_ends_of_their_ranges_are_a_task_s():
+    limits.Numbers(3, 30, 3, 0.2, 1 / 3, 1 / 3)
+    terms = _guarantee._terms(limits.Numbers(4, 30, 2, 0.2, 0.3, 0.1))
+    assert terms.level == pytest.approx(0.3 * math.sqrt(0.2) / 8)
+    assert terms[5:9] == pytest.approx((10, 20, 1, 1.8))  # 1/μ_min, 2/μ_min, ‖q‖ ≤ 1, 2(1 - μ_min)
+    np.testing.assert_array_equal(terms.mu, [0.1] * 4)
+
+
+def test_the_estimates_samples_are_the_least_over_splits_of_the_error(task):
+    """On a grid of what P' may be off: what is left for each weight, and the samples that Bernstein asks for both."""
+    epsilon, delta, s, N = 0.02, 0.1, task.sparsity, task.vocab_size
+    mu, root = task.mu, math.sqrt(task.K_P)
+    longest, size = math.sqrt((task.Q**2).sum(axis=0).max()), (1 + (mu**2).sum() - 2 * mu.min())
+    single, least = math.sqrt(size * (1 / mu.min() - 1)), math.inf
+    for v in np.linspace(0, math.sqrt(epsilon), 400)[1:-1]:
+        w = (math.sqrt(epsilon - v**2) * (root - v) - longest * v) / math.sqrt(s)
+        if w > 0:
+            whole = noise.bernstein_samples(s * size * (N - 1), 2 * s * single, v, delta / 4)
+            each = noise.bernstein_samples(size * (N - 1), 2 * single, w, delta / 4 / s / N)
+            least = min(least, max(whole, enough(each, mu, delta / 2)))
+    assert limits.samples(task, epsilon, delta).estimate == pytest.approx(least, rel=0.02)
+
+
+def enough(each, mu, chance):
+    """The least samples of all triggers with ``each`` of every one, but for a chance; to 1 in 1000."""
+    n = each
+    while binom.cdf(each - 1, n, mu).sum() > chance:
+        n = math.ceil(1.001 * n)
+    return n
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [

@@ -275,3 +275,10 @@ def test_parameters_of_another_precision_are_an_error():
         scb.model.minibatch_gradient(task, single_theta, task.sample(3, seed=0))
     with pytest.raises(MixedBackends, match=r"V holds float64 numbers, but the task computes with float32"):
         scb.population.loss(single, scb.Parameters(single_theta.A, double_theta.V))
+
+
+def test_random_parameters_have_columns_of_unit_length_on_average():
+    task = scb.SCB.random(30, 200, 2, seed=0)
+    theta = scb.Parameters.random(task, seed=3)
+    assert (theta.A**2).sum(axis=0).mean() == pytest.approx(1, rel=0.1)
+    assert (theta.V**2).sum(axis=0).mean() == pytest.approx(1, rel=0.2)

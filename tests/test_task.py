@@ -1,3 +1,5 @@
+import contextlib
+import dataclasses
 import re
 from fractions import Fraction
 
@@ -6,6 +8,7 @@ import pytest
 import scipy.sparse
 
 import scbtheory as scb
+from scbtheory.backend import Backend, get_backend
 from scbtheory.errors import (
     InvalidArgument,
     InvalidTask,
@@ -13,7 +16,7 @@ from scbtheory.errors import (
     ReducibleChain,
     ShapeMismatch,
 )
-from scbtheory.task import distribution_function
+from scbtheory.task import _check_memory, distribution_function
 
 P = np.array([[0.5, 0.2, 0.0], [0.5, 0.2, 0.3], [0.0, 0.6, 0.7]])
 Q = np.array([[0.0, 0.25, 1.0], [0.4, 0.0, 0.0], [0.6, 0.5, 0.0], [0.0, 0.25, 0.0]])
@@ -352,3 +355,17 @@ def test_a_column_whose_cumulative_sum_passes_one_by_rounding():
     assert np.cumsum(np.full(10, 0.1))[-1] < 1
     assert short[-1] == 1.0
     assert not short.flags.writeable
+
+
+@pytest.mark.parametrize(("free", "refused"), [(None, False), (2**28, False), (2**28 - 1, True)])
+def test_a_batch_may_take_all_memory_and_no_more(free, refused):
+    class Machine(Backend):
+        def free_memory(self):
+            return free
+
+    numpy = get_backend("numpy")
+    task = scb.SCB(P, Q, backend=Machine(**{f.name: getattr(numpy, f.name) for f in dataclasses.fields(Backend)}))
+    assert task.sample_bytes == 4
+    _check_memory(task, 2**26 - 1)  # too small to ask for
+    with pytest.raises(InvalidArgument, match="GiB for its tokens") if refused else contextlib.nullcontext():
+        _check_memory(task, 2**26)
