@@ -33,8 +33,8 @@ pdf: $(STAMP) ## Print the whole book, with its stored outputs, into _build/book
 	@$(BIN)/scbtheory pdf
 
 test: $(STAMP) ## Run the tests, and every chapter against its stored outputs
-	@$(BIN)/python -m pytest -n 2 --dist loadscope \
-	  --nbval --nbval-current-env --nbval-cell-timeout 300 tests book
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder \
+	  --nbval --nbval-current-env --nbval-cell-timeout 300 book tests
 
 # More of them, or others: make mutants SAMPLE=400 SEED=1
 SAMPLE ?= 200
