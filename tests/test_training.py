@@ -519,5 +519,5 @@ def test_projected_sgd_needs_something_to_balance():
     P, Q = scb.SCB.random(2, 4, 1, seed=0).P, np.full((4, 2), 0.25)
     for task in (scb.SCB(P, Q), scb.SCB(np.full((2, 2), 0.5), np.eye(4)[:, :2])):
         assert 0 in (task.K_P, task.K_Q)
-        with pytest.raises(InvalidArgument, match="K_[PQ] is 0"):
+        with pytest.raises(InvalidArgument, match=r"K_[PQ] is 0"):
             training.projected_sgd(task)
