@@ -186,7 +186,7 @@ class Learner:
         if size == len(block):
             return block
         rows = slice(first - start, first - start + size)
-        return Batch(block.tokens[rows, :], block.trigger[rows], block.output[rows], block.position[rows], drawn=True)
+        return Batch._of(block.tokens[rows, :], block.trigger[rows], block.output[rows], block.position[rows])
 
     def _observe(self, batch):
         r"""Count the tokens, update :math:`\mu`, and move V by a multiple of :math:`1^\top`, to :math:`V\mu=\mu`."""
