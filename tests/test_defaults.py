@@ -71,9 +71,11 @@ noise.attention_snr: batch_size=1, exact=False
 noise.noise_scale: centred=True
 noise.passing: c=1.0
 noise.rates: attention_step_size=None
+noise.sign_batch: attention_step_size=None, corrected=False
 noise.sign_noise: exact=False
 noise.sign_probability: attention_step_size=None, corrected=False
 noise.sign_recursion: attention_step_size=None
+noise.sign_steps: attention_step_size=None, reach=0.5
 noise.support_batch: c=1.0
 noise.threshold: c=1.0
 noise.train_signs: attention_step_size=None, reach=0.5

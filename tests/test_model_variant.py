@@ -109,7 +109,7 @@ def test_a_model_is_a_vector_space_that_moves_at_two_speeds(start):
 
 def test_runs_of_signs_take_the_steps_of_single_models(task):
     """Several runs go through one assembly together; each moves as it would alone."""
-    from scbtheory.noise._sign import _Runs
+    from scbtheory.noise._sign_runs import _Runs
 
     runs, B = _Runs(task, 3, 0.3, 0.2), 7
     single = [scb.Parameters.initial(task)] * 3

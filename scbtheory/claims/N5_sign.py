@@ -194,7 +194,7 @@ def trained(settings=TRAINED, eta=ETA, seed=1):
     found = []
     for T, B, runs in settings:
         task = scb.SCB.random(3, T, 2, seed=0)
-        Y = scb.noise.train_signs(task, runs=runs, batch_size=B, step_size=eta, seed=seed)
+        Y = scb.noise.train_signs(task, runs=runs, batch_size=B, step_size=eta, seed=seed).Y
         numbers = floating(task, scb.Parameters.initial(task))
         found.append((Run(numbers, batch=B, rate=scb.noise.rates(task, eta)[2]), int((Y > 0).sum()), runs))
     return found

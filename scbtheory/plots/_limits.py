@@ -111,7 +111,7 @@ def _by_boosting(task, _, runs, step=0.1):
     speed = {"step_size": step / K_Q, "attention_step_size": step / task.K_P}
 
     def right(size):
-        return float(np.mean(noise.train_signs(task, runs=runs, batch_size=size, seed=17, **speed) > 0))
+        return float(np.mean(noise.train_signs(task, runs=runs, batch_size=size, seed=17, **speed).Y > 0))
 
     return _smallest(predicted, right) * steps
 

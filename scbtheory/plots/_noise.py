@@ -110,7 +110,7 @@ def sign_collapse(lengths, ratios, *, runs=100, step_size=0.1, vocab_size=3, spa
             ax.semilogx(grid, refined, color=colour, lw=1, ls="--")
             for j, ratio in enumerate(ratios):
                 size = max(1, round(ratio * step_size * T))
-                signs = noise.train_signs(task, runs=runs, batch_size=size, seed=seed + 1 + 97 * i + j, **steps) > 0
+                signs = noise.train_signs(task, runs=runs, batch_size=size, seed=seed + 1 + 97 * i + j, **steps).Y > 0
                 interval = binomtest(int(signs.sum()), runs).proportion_ci(method="wilson")
                 share = signs.mean()
                 bars = [[share - interval.low], [interval.high - share]]
