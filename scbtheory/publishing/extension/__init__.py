@@ -1,5 +1,5 @@
 """The book's Sphinx extension: its stylesheet, MathJax as a local file, claims as they state themselves, the map of
-them, the page with sliders, the reference made of docstrings, downloads, and the status page."""
+them, the page with sliders, the reference made of docstrings, downloads, what a page was run with, and the status."""
 
 from sphinx.application import Sphinx
 
@@ -12,6 +12,7 @@ from scbtheory.publishing.extension import (
     front,
     graph,
     offline,
+    parameters,
     status,
 )
 
@@ -19,7 +20,7 @@ __all__ = ["setup"]
 
 
 def setup(app: Sphinx) -> dict:
-    for part in (offline, claims, front, graph, explore, docstrings, codelinks, download, status):
+    for part in (offline, claims, front, graph, explore, docstrings, codelinks, download, parameters, status):
         part.setup(app)
     app.add_css_file("scb.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
