@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -27,7 +28,8 @@ __all__ = ["Failure", "execute"]
 # Two kernels run at a time, so that more threads in each would only compete.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-CONFIGURATIONS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR")
+CONFIGURATIONS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")
+TEMPORARY = "TMPDIR"  # a kernel's connection file, and what its cells put there, go with the folder
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,10 @@ def _check_parameters(notebook: Path, parameters: Mapping[str, object]) -> None:
         return
     import papermill  # a second to import: only for those who need it
 
-    known = list(papermill.inspect_notebook(_plain(notebook)))
+    try:
+        known = list(papermill.inspect_notebook(_plain(notebook)))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise BookError(f"{notebook} is not a notebook: {type(error).__name__}") from error
     for name in parameters:
         if name not in known:
             listed = ", ".join(known) or "none"
@@ -117,12 +122,12 @@ def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
         spec.write_text(json.dumps({"argv": start, **KERNELSPEC}))
         paths = [folder, *filter(None, [os.environ.get("JUPYTER_PATH")])]
         environment = {**dict.fromkeys(THREADS, "1"), "JUPYTER_PATH": os.pathsep.join(paths)}
-        environment |= {name: str(Path(folder, name)) for name in CONFIGURATIONS}
+        environment |= {name: str(Path(folder, name)) for name in CONFIGURATIONS} | {TEMPORARY: folder}
         pool = ProcessPoolExecutor(
             jobs,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start_worker,
-            initargs=(environment,),
+            initargs=(environment, folder),
         )
         try:
             yield pool
@@ -136,15 +141,17 @@ def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
             pool.shutdown(cancel_futures=True)
 
 
-def _start_worker(environment: dict[str, str]) -> None:
+def _start_worker(environment: dict[str, str], folder: str) -> None:
     os.environ.update(environment)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    tempfile.tempdir = folder
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever; its kernel ends with it."""
+def _end_with_parent(folder: str) -> None:
+    """A worker whose parent was killed would wait for work for ever; its kernel ends with it, and nothing stays."""
     if parent := multiprocessing.parent_process():
         parent.join()
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
