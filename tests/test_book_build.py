@@ -1,45 +1,20 @@
 """Executing, normalising and rendering, on books of a few lines made for the purpose."""
 
 import json
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat import v4
+from toy_book import make, printed, write
 
 from scbtheory.publishing import book, execution, notebooks, rendering, source
 
 
-def write(path: Path, *sources: str, parameters: str | None = None) -> Path:
-    """Write a notebook with these code cells, below a title and perhaps a cell of parameters."""
-    cells = [v4.new_markdown_cell("# A chapter", id="title")]
-    if parameters:
-        tagged = {"tags": ["parameters"]}
-        cells.append(v4.new_code_cell(parameters, id="parameters", metadata=tagged))
-    cells += [v4.new_code_cell(source, id=f"c{i}") for i, source in enumerate(sources)]
-    nbformat.write(v4.new_notebook(cells=cells), path)
-    notebooks.normalise_file(path)
-    return path
-
-
-def printed(path: Path) -> str:
-    notebook = nbformat.read(path, as_version=4)
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return "".join(output.get("text", "") for output in outputs)
-
-
 @pytest.fixture
 def root(tmp_path):
-    """A book of one page; chapters are for the tests to add."""
-    (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "intro.md").write_text("# Intro\n\nText.\n")
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
-    (tmp_path / "_config.yml").write_text('title: Tiny\nexecute:\n  execute_notebooks: "off"\n')
-    return tmp_path
+    return make(tmp_path)
 
 
 # --- execute ------------------------------------------------------------------------------------
@@ -63,43 +38,6 @@ def test_refresh_stores_what_ran_and_leaves_what_failed(root, capfd):
     assert "ZeroDivisionError: division by zero" in message
 
     assert book.refresh([good]) == [], "the same cells must give the same bytes"
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_run_cut_short_changes_nothing(root, how):
-    slow = write(
-        root / "book" / "slow.ipynb",
-        "import os, pathlib, time",
-        "pathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)",
-    )
-    before = slow.read_bytes()
-    command = [sys.executable, "-m", "scbtheory.cli", "refresh"]
-    log = root / "log"
-    with log.open("w") as stream:
-        process = subprocess.Popen(command, cwd=root, stderr=stream)
-    marker = root / "book" / "pid"
-    wait_until(lambda: marker.exists() and marker.read_text())
-    process.send_signal(how)
-    process.wait(timeout=30)
-    assert slow.read_bytes() == before
-    wait_until(lambda: not alive(int(marker.read_text())))
-    if how == signal.SIGINT:
-        assert process.returncode == 130
-        assert "nothing was changed" in log.read_text()
-
-
-def wait_until(condition, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_run_uses_this_interpreter_and_writes_elsewhere(root, monkeypatch):

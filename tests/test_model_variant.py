@@ -115,7 +115,7 @@ def test_runs_of_signs_take_the_steps_of_single_models(task):
     single = [scb.Parameters.initial(task)] * 3
     for step in range(3):
         batch = task.sample(3 * B, seed=4, step=step)
-        runs.step(batch)
+        runs.step(B, seed=4, step=step)
         for r in range(3):
             own = slice(r * B, (r + 1) * B)
             part = scb.task.Batch(batch.tokens[own], batch.trigger[own], batch.output[own], batch.position[own])

@@ -360,6 +360,18 @@ def test_N5_runs_are_reproducible_different_and_decided():
     assert 0 < (Y < 0).mean() < 0.3
 
 
+def test_N5_runs_in_pieces_are_the_same_runs(monkeypatch):
+    task = scb.SCB.random(3, 60, 2, seed=0)
+    for size, runs in ((600, 1), (3, 20)):
+        options = {"runs": runs, "batch_size": size, "step_size": 0.1, "seed": 3}
+        whole = noise.train_signs(task, **options)
+        with monkeypatch.context() as patch:
+            patch.setattr("scbtheory.noise._sign_runs.PIECE", 60 * 250)
+            pieces = noise.train_signs(task, **options)
+        np.testing.assert_allclose(pieces.Y, whole.Y, rtol=1e-9)
+        np.testing.assert_array_equal(pieces.steps, whole.steps)
+
+
 def test_N5_fails_first_where_the_batch_is_below_eta_root_T_and_the_correction_says_which_way():
     task = scb.SCB.random(3, 50, 2, seed=0)
     options = {"batch_size": 1, "step_size": 0.1}

@@ -15,6 +15,7 @@ from scbtheory.task import SCB
 __all__ = ["SignRuns", "train_signs"]
 
 TOGETHER = 512  # samples that repay a call of the token loops
+PIECE = 2**28  # tokens that are in memory at a time
 
 
 class SignRuns(NamedTuple):
@@ -45,7 +46,8 @@ def train_signs(
     Every step of every run draws fresh samples. A run stops once :math:`|Y|` is at least ``reach``, where its
     sign is decided (on the right branch Y ends near 2), or after four times the steps that the recursion's
     mean needs. The fraction of positive Y estimates the probability of the right sign.
-    Small batches go through one call of the token loops together: R runs as one task of R * N triggers.
+    Small batches go through one call of the token loops together: R runs as one task of R * N triggers. Of large ones
+    a piece at a time is in memory.
 
     Parameters
     ----------
@@ -64,20 +66,21 @@ def train_signs(
 
     Raises
     ------
-    InvalidArgument : an argument is out of its range, K_P or K_Q vanishes, or a batch does not fit the memory.
+    InvalidArgument : an argument is out of its range, K_P or K_Q vanishes, or A does not fit the memory.
     """
     runs, size = count("runs", runs), count("batch_size", batch_size)
     value, attention, _ = rates(task, step_size, attention_step_size)
     reach = positive("reach", reach)
     steps = 4 * math.ceil(sign_steps(task, step_size=value, attention_step_size=attention, reach=reach))
-    group = min(64, max(1, TOGETHER // size))  # the loops' tables grow like its square
+    # The loops' tables grow like the square of a group.
+    group = min(64, max(1, min(TOGETHER // size, PIECE // (size * task.context_length))))
     firsts = range(0, runs, group)
     Y, taken = np.zeros(runs), np.zeros(runs, dtype=np.int64)
     for g, first in enumerate(firsts):
         live = np.arange(first, min(first + group, runs))
         state = _Runs(task, len(live), value, attention)
         for step in range(steps):
-            state.step(task.sample(len(live) * size, seed=seed, step=step * len(firsts) + g))
+            state.step(size, seed=seed, step=step * len(firsts) + g)
             Y[live] = state.coordinate()
             taken[live] += 1
             undecided = np.flatnonzero(np.abs(Y[live]) < reach)
@@ -104,15 +107,23 @@ class _Runs:
         self.A = xp.take(self.A, self.task.backend.asarray(columns, xp.int64), axis=1)
         self.V = xp.take(self.V, self.task.backend.asarray(which, xp.int64), axis=0)
 
-    def step(self, batch):
-        """One step of projected descent (G6) in every run, each with its own part of the batch."""
-        task, xp, R = self.task, self.task.backend.xp, self.V.shape[0]
-        B = len(batch) // R
-        run = xp.arange(R * B, dtype=xp.int64, device=task.backend.device) // B
+    def step(self, size, **stream):
+        """One step of projected descent (G6) in every run, each with its own part of the samples."""
+        R = self.V.shape[0]
+        piece = R * size if R > 1 else max(1, PIECE // self.task.context_length)
+        firsts = range(0, R * size, piece)
+        into_A, into_V = self.gradient(self.task.sample(min(piece, R * size), **stream), size)
+        for first in firsts[1:]:
+            batch = self.task.sample(min(piece, size - first), first=first, **stream)
+            into_A, into_V = (x + y for x, y in zip((into_A, into_V), self.gradient(batch, size), strict=True))
+        self.A, self.V = self.A - centred(self.task, into_A) * self.attention, self.V - into_V * self.value
+
+    def gradient(self, batch, size):
+        """What equally many samples of every run add to the gradients of ``size`` of each."""
+        task, xp = self.task, self.task.backend.xp
+        run = xp.arange(len(batch), dtype=xp.int64, device=task.backend.device) // (len(batch) // self.V.shape[0])
         column = xp.astype(batch.trigger, xp.int64) + run * task.vocab_size
-        models = Parameters(self.A, self.V)
-        into_A, into_V = contributions(task, models, batch, B, projected=True, column=column)
-        self.A, self.V = self.A - centred(task, into_A) * self.attention, self.V - into_V * self.value
+        return contributions(task, Parameters(self.A, self.V), batch, size, projected=True, column=column)
 
     def coordinate(self):
         """Each run's Y, by projection on P' and Q'."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from scbtheory.publishing.execution import Failure, execute
 from scbtheory.publishing.parameters import check
 from scbtheory.publishing.rendering import render
 from scbtheory.publishing.source import BookError, chapters
+from scbtheory.publishing.workplace import workplace
 
 __all__ = ["build", "refresh", "render_run", "run"]
 
@@ -19,13 +20,12 @@ __all__ = ["build", "refresh", "render_run", "run"]
 def build(root: Path, run: bool = True, jobs: int = 2) -> Path:
     """Execute every chapter, unless told otherwise, and render; return the first page."""
     html_dir = root / "_build" / "html"
-    if not run:
-        return render(root, html_dir)
-    html_dir.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="executed-", dir=html_dir.parent) as folder:
-        notebooks = chapters(root)
-        _raise_if_any(execute(notebooks, Path(folder), jobs=jobs), notebooks)
-        return render(root, html_dir, executed=Path(folder))
+    with workplace(root, "book") as folder:
+        if not run:
+            return render(root, html_dir, stage_in=folder)
+        notebooks, executed = chapters(root), folder / "executed"
+        _raise_if_any(execute(notebooks, executed, jobs=jobs), notebooks)
+        return render(root, html_dir, executed, stage_in=folder)
 
 
 def refresh(notebooks: list[Path], jobs: int = 2) -> list[Path]:
@@ -33,12 +33,14 @@ def refresh(notebooks: list[Path], jobs: int = 2) -> list[Path]:
 
     Each is replaced in one step, and only when all of its cells ran.
     """
+    if not notebooks:
+        return []
     changed = []
-    with tempfile.TemporaryDirectory() as folder:
-        failures = execute(notebooks, Path(folder), jobs=jobs)
+    with workplace(_root(notebooks[0]), "refresh") as folder:
+        failures = execute(notebooks, folder, jobs=jobs)
         failed = {failure.notebook for failure in failures}
         for notebook in notebooks:
-            fresh = Path(folder, notebook.name)
+            fresh = folder / notebook.name
             if notebook.resolve() not in failed and fresh.read_bytes() != notebook.read_bytes():
                 files.write(notebook, fresh.read_bytes())
                 changed.append(notebook)
@@ -69,13 +71,14 @@ def run(
         raise BookError(f"{folder} holds the chapters themselves: name another folder with --output")
     values = {notebook: check(notebook, parameters) for notebook in notebooks}
     written = []
-    with tempfile.TemporaryDirectory() as drafts:
-        failures = execute(notebooks, Path(drafts), parameters, jobs=jobs, profile=profile)
+    one_at_a_time = "run-" + hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+    with workplace(_root(notebooks[0]), one_at_a_time, fallback=True) as drafts:
+        failures = execute(notebooks, drafts, parameters, jobs=jobs, profile=profile)
         failed = {failure.notebook for failure in failures}
         folder.mkdir(parents=True, exist_ok=True)
         for notebook in notebooks:
             if notebook.resolve() not in failed:
-                fresh = Path(drafts, notebook.name)
+                fresh = drafts / notebook.name
                 record.write(fresh, parameters=values[notebook], profile=profile)
                 files.write(folder / notebook.name, fresh.read_bytes())
                 written.append(folder / notebook.name)
@@ -102,6 +105,10 @@ def render_run(root: Path, folder: Path, html_dir: Path | None = None) -> list[P
     html_dir = html_dir or folder / "html"
     render(root, html_dir, executed=folder)
     return [html_dir / "book" / f"{notebook.stem}.html" for notebook in found]
+
+
+def _root(notebook: Path) -> Path:
+    return notebook.resolve().parent.parent
 
 
 def _raise_if_any(failures: list[Failure], notebooks: list[Path]) -> None:

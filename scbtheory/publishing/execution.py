@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -27,7 +28,8 @@ __all__ = ["Failure", "execute"]
 # Two kernels run at a time, so that more threads in each would only compete.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-CONFIGURATIONS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR")
+CONFIGURATIONS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")
+TEMPORARY = "TMPDIR"  # a kernel's connection file, and what its cells put there, go with the folder
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def _workers(jobs: int, profile: str | None) -> Iterator[tuple[ProcessPoolExecut
         spec.write_text(json.dumps({"argv": start, **KERNELSPEC}))
         paths = [folder, *filter(None, [os.environ.get("JUPYTER_PATH")])]
         environment = {**dict.fromkeys(THREADS, "1"), "JUPYTER_PATH": os.pathsep.join(paths)}
-        environment |= {name: str(Path(folder, name)) for name in CONFIGURATIONS}
+        environment |= {name: str(Path(folder, name)) for name in CONFIGURATIONS} | {TEMPORARY: folder}
         environment |= {"SCB_PROFILE": profile} if profile else {}
         notes = Path(folder, "notes")
         notes.mkdir()
@@ -114,7 +116,7 @@ def _workers(jobs: int, profile: str | None) -> Iterator[tuple[ProcessPoolExecut
             jobs,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start_worker,
-            initargs=(environment,),
+            initargs=(environment, folder),
         )
         try:
             yield pool, notes
@@ -128,15 +130,17 @@ def _workers(jobs: int, profile: str | None) -> Iterator[tuple[ProcessPoolExecut
             pool.shutdown(cancel_futures=True)
 
 
-def _start_worker(environment: dict[str, str]) -> None:
+def _start_worker(environment: dict[str, str], folder: str) -> None:
     os.environ.update(environment)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    tempfile.tempdir = folder
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever; its kernel ends with it."""
+def _end_with_parent(folder: str) -> None:
+    """A worker whose parent was killed would wait for work for ever; its kernel ends with it, and nothing stays."""
     if parent := multiprocessing.parent_process():
         parent.join()
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -150,6 +150,11 @@ class PhaseDiagram:
         """1 where the whole interval is above ``share``, -1 where it is below, 0 where the runs do not say."""
         low, high = self.interval(confidence)
         return (low > share).astype(int) - (high < share)
+
+    def contradictions(self, line: Callable[[int], float], share: float = 0.9, confidence: float = 0.95) -> int:
+        """How many points are surely below ``share`` above a line T ↦ B, or surely above it below the line."""
+        above = np.array(self.batches)[None, :] > np.array([line(T) for T in self.lengths])[:, None]
+        return int(np.sum(self.verdict(share, confidence) == np.where(above, -1, 1)))
 
     def training_batch(self, T: int, share: float = 0.9, *, corrected: bool = True) -> float:
         """N5: the batch at which ``share`` of the runs are right."""
