@@ -49,13 +49,13 @@ def test_run_uses_this_interpreter_and_writes_elsewhere(root, monkeypatch):
     code = "import sys, os\nprint(size, sys.executable, os.environ['OMP_NUM_THREADS'])"
     chapter = write(root / "book" / "model.ipynb", code, parameters="size = 3")
     before = chapter.read_bytes()
-    book.run(chapter, root / "other" / "model.ipynb", {"size": 7})
+    assert book.run([chapter], root / "other", {"size": 7}, jobs=1) == [root / "other" / "model.ipynb"]
 
     executable = sys.executable.replace(f"{root}/", "")
     assert printed(root / "other" / "model.ipynb") == f"7 {executable} 1\n"
     assert chapter.read_bytes() == before
-    with pytest.raises(source.BookError, match="name another file"):
-        book.run(chapter, root / "book" / ".." / "book" / "model.ipynb", {"size": 7})
+    with pytest.raises(source.BookError, match="name another folder"):
+        book.run([chapter], root / "book" / ".." / "book", {"size": 7})
 
 
 def test_an_unknown_parameter_is_refused_before_anything_runs(root):
@@ -188,7 +188,7 @@ def test_a_book_in_a_folder_of_any_name_runs_and_renders(root, folder):
     for name in ("book", "_toc.yml", "_config.yml"):
         (root / name).rename(there / name)
     chapter = write(there / "book" / "model.ipynb", "print(size)", parameters="size = 3")
-    book.run(chapter, there / "out" / "model.ipynb", {"size": 7})
+    book.run([chapter], there / "out", {"size": 7})
     assert printed(there / "out" / "model.ipynb") == "7\n"
     assert book.refresh([chapter]) == [chapter]
     if folder == FOLDERS[0]:  # a build takes seconds
@@ -207,10 +207,11 @@ def test_a_users_configuration_of_ipython_changes_nothing(root, monkeypatch):
     assert output.data["text/plain"] == "'second'"
 
 
-def test_output_may_not_be_a_folder(root):
+def test_output_may_not_be_a_file(root):
     chapter = write(root / "book" / "model.ipynb", "1 / 0")
-    with pytest.raises(source.BookError, match="is a folder"):
-        book.run(chapter, root, {})
+    for name in ("_toc.yml", "other.ipynb"):
+        with pytest.raises(source.BookError, match="is a file's name"):
+            book.run([chapter], root / name, {})
 
 
 # --- render -------------------------------------------------------------------------------------

@@ -61,19 +61,21 @@ def test_a_dead_kernel_and_a_cut_notebook_leave_the_others_to_run(good, capfd):
     said = capfd.readouterr().err
     assert "dead.ipynb, outside any cell\nDeadKernelError: Kernel died" in said
     assert "cut.ipynb, outside any cell\n" in said
-    with pytest.raises(source.BookError, match=r"cut\.ipynb is not a notebook"):
-        book.run(cut, good / "other.ipynb", {"size": 3})
+    with pytest.raises(source.BookError, match=r"cut\.ipynb has no readable cell of parameters"):
+        book.run([cut], good / "other", {"size": 3})
 
 
 def test_a_failing_cell_leaves_the_last_output(good):
     chapter = write(good / "book" / "model.ipynb", "print(1 / size)", parameters="size = 3")
-    output = good / "mine.ipynb"
+    output = good / "mine" / "model.ipynb"
+    output.parent.mkdir()
     output.write_text("mine")
     with pytest.raises(source.BookError, match="1 of 1 chapters failed: model"):
-        book.run(chapter, output, {"size": 0})
+        book.run([chapter], output.parent, {"size": 0})
     assert output.read_text() == "mine"
     assert whole(good)
-    assert listed(good) == ["_build", "_config.yml", "_toc.yml", "book", "mine.ipynb"]
+    assert listed(good) == ["_build", "_config.yml", "_toc.yml", "book", "mine"]
+    assert listed(output.parent) == ["model.ipynb"]
 
 
 # --- a process that ends, and a second one ------------------------------------------------------
@@ -109,23 +111,23 @@ def test_a_process_cut_short_changes_nothing_and_a_second_one_is_refused(good, c
     assert whole(good)
 
 
-def test_two_runs_into_one_file_are_one_at_a_time(good, monkeypatch):
+def test_two_runs_into_one_folder_are_one_at_a_time(good, monkeypatch):
     chapter = write(good / "book" / "model.ipynb", "1")
     (good / "link").symlink_to(good)
     seen = []
 
     def execute(notebooks, folder, *_, **__):
-        (folder / "model.ipynb").write_text("executed")
+        (folder / "model.ipynb").write_bytes(chapter.read_bytes())
         if not seen:
             seen.append(folder)
-            book.run(chapter, good / "two.ipynb", {})  # another file: welcome
+            book.run([chapter], good / "two", {})  # another folder: welcome
             with pytest.raises(source.BookError, match=f"under way in process {os.getpid()}; try again"):
-                book.run(chapter, good / "link" / "one.ipynb", {})
+                book.run([chapter], good / "link" / "one", {})
         return []
 
     monkeypatch.setattr(book, "execute", execute)
-    book.run(chapter, good / "one.ipynb", {})
-    assert (good / "one.ipynb").read_text() == (good / "two.ipynb").read_text() == "executed"
+    book.run([chapter], good / "one", {})
+    assert listed(good / "one") == listed(good / "two") == ["model.ipynb"]
     assert whole(good)
 
 

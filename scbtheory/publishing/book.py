@@ -1,4 +1,4 @@
-"""The three things people do with a book: build it, refresh what its chapters store, run one differently."""
+"""What people do with a book: build it, refresh what its chapters store, run some differently and render those."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scbtheory import files
+from scbtheory.publishing import record
 from scbtheory.publishing.execution import Failure, execute
+from scbtheory.publishing.parameters import check
 from scbtheory.publishing.rendering import render
 from scbtheory.publishing.source import BookError, chapters
 from scbtheory.publishing.workplace import workplace
 
-__all__ = ["build", "refresh", "run"]
+__all__ = ["build", "refresh", "render_run", "run"]
 
 
 def build(root: Path, run: bool = True, jobs: int = 2) -> Path:
@@ -46,17 +48,63 @@ def refresh(notebooks: list[Path], jobs: int = 2) -> list[Path]:
     return changed
 
 
-def run(notebook: Path, output: Path, parameters: Mapping[str, object]) -> None:
-    """Execute one chapter with other parameters into another file."""
-    if output.resolve() == notebook.resolve():
-        raise BookError(f"{output} is the chapter itself: name another file with --output")
-    if output.is_dir():
-        raise BookError(f"{output} is a folder: name a file with --output")
-    one_at_a_time = "run-" + hashlib.sha256(str(output.resolve()).encode()).hexdigest()[:12]
-    with workplace(_root(notebook), one_at_a_time, fallback=True) as folder:
-        _raise_if_any(execute([notebook], folder, parameters, jobs=1), [notebook])
-        output.parent.mkdir(parents=True, exist_ok=True)
-        files.write(output, (folder / notebook.name).read_bytes())
+def run(
+    notebooks: list[Path],
+    folder: Path,
+    parameters: Mapping[str, object],
+    *,
+    jobs: int = 2,
+    profile: str | None = None,
+) -> list[Path]:
+    """Execute chapters with other parameters into a folder; return what was written there.
+
+    Each file says in its metadata what it was run with (see :mod:`scbtheory.publishing.record`). A chapter that fails
+    leaves what the folder had of it.
+
+    Raises
+    ------
+    BookError : the folder is the chapters' own or a file, a parameter is refused, or a chapter failed.
+    """
+    if (folder.exists() and not folder.is_dir()) or folder.suffix == ".ipynb":
+        raise BookError(f"{folder} is a file's name: name a folder with --output, which gets a file for each chapter")
+    if any(folder.resolve() == notebook.resolve().parent for notebook in notebooks):
+        raise BookError(f"{folder} holds the chapters themselves: name another folder with --output")
+    values = {notebook: check(notebook, parameters) for notebook in notebooks}
+    written = []
+    one_at_a_time = "run-" + hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+    with workplace(_root(notebooks[0]), one_at_a_time, fallback=True) as drafts:
+        failures = execute(notebooks, drafts, parameters, jobs=jobs, profile=profile)
+        failed = {failure.notebook for failure in failures}
+        folder.mkdir(parents=True, exist_ok=True)
+        for notebook in notebooks:
+            if notebook.resolve() not in failed:
+                fresh = drafts / notebook.name
+                record.write(fresh, parameters=values[notebook], profile=profile)
+                files.write(folder / notebook.name, fresh.read_bytes())
+                written.append(folder / notebook.name)
+    _raise_if_any(failures, notebooks)
+    return written
+
+
+def render_run(root: Path, folder: Path, html_dir: Path | None = None) -> list[Path]:
+    """Render the book with the chapters that :func:`run` wrote to ``folder`` in place of its own; return their pages.
+
+    Each of them states what it was run with. The book goes to ``html_dir``, or to ``folder/html``.
+
+    Raises
+    ------
+    BookError : the folder holds no such chapter, or a notebook that is none; or the book does not render.
+    """
+    found = sorted(folder.glob("*.ipynb"))
+    if not found:
+        raise BookError(f"{folder} holds no notebook: scbtheory run CHAPTER --output {folder} writes some")
+    chapters(root, [notebook.name for notebook in found])
+    for notebook in found:
+        if not record.read(notebook):
+            raise BookError(f"{notebook} does not say what it was run with: scbtheory run {notebook.stem} writes one")
+    html_dir = html_dir or folder / "html"
+    render(root, html_dir, executed=folder)
+    return [html_dir / "book" / f"{notebook.stem}.html" for notebook in found]
 
 
 def _root(notebook: Path) -> Path:

@@ -234,8 +234,11 @@ def compare(
     variants = {name: [tuple(v) for v in tried] for name, tried in methods.items()}
     runs = [
         Run.of(task, stages, seed, start=(starts or {}).get(name), max_samples=max_samples)
-        for name, tried in variants.items() for stages in tried for seed in seeds
+        for seed in seeds for name, tried in variants.items() for stages in tried  # so that a seed's share their draws
     ]  # fmt: skip
     done = iter(run_all(runs, **where))
-    histories = {name: [[next(done) for _ in seeds] for _ in tried] for name, tried in variants.items()}
+    by_seed = [{name: [next(done) for _ in tried] for name, tried in variants.items()} for _ in seeds]
+    histories = {
+        name: [[of_seed[name][v] for of_seed in by_seed] for v in range(len(tried))] for name, tried in variants.items()
+    }
     return Comparison(histories, variants, tuple(seeds), max_samples)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from scbtheory import __version__, files
 from scbtheory.checks import count
 from scbtheory.errors import BackendUnavailable, InvalidArgument, SCBError
 from scbtheory.task import SCB
-from scbtheory.training import History, NoSupport, train
+from scbtheory.training import Draws, History, NoSupport, train
 
 __all__ = ["Point", "Run", "run_all"]
 
@@ -99,13 +99,27 @@ class Run(Point):
     def __call__(self) -> History:
         with warnings.catch_warnings():  # a comparison counts its failures itself
             warnings.simplefilter("ignore", NoSupport)
-            return train(self.task, self.stages, seed=self.seed, **self.options)
+            draws = None if self.options.get("packed", True) else _shared(self.task, self.seed)
+            task = self.task if draws is None else draws.task
+            return train(task, self.stages, seed=self.seed, draws=draws, **self.options)
 
     def store(self, result: History, path: Path) -> None:
         result.save(path)
 
     def load(self, path: Path) -> History:
         return replace(self, options=self.options | {"checkpoint": path})()  # there is nothing left to train
+
+
+_latest: dict[Any, Draws] = {}  # of this process: at most one
+
+
+def _shared(task, seed) -> Draws:
+    """The samples that the run before drew, if it had this task and seed; else none as yet, and those are forgotten."""
+    name = _content(task), int(seed)
+    if name not in _latest:
+        _latest.clear()
+        _latest[name] = Draws(task)
+    return _latest[name]
 
 
 def run_all(
@@ -157,7 +171,8 @@ def run_all(
     kept = None if cache is None else _Folder(cache)
     results = {} if kept is None else kept.results(points)
     waiting = {name: point for name, point in points.items() if name not in results}
-    with _bar(progress, len(points), len(results)) as advance:
+    with _bar(progress, len(points), len(results)) as advance, ExitStack() as after:
+        after.callback(_latest.clear)
         computed = _here(waiting, jobs) if scheduler is None else _on_cluster(waiting, scheduler)
         with closing(computed):
             for name, result in computed:
