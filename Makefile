@@ -48,7 +48,7 @@ versions: $(STAMP) ## Run a fast part of the tests with the lowest and the newes
 	  $(UV) venv --quiet --python $(BIN)/python $$place/venv && \
 	  $(UV) pip install --quiet --python $$place/venv/bin/python --resolution $$which --upgrade --editable '.[book,test]' && \
 	  $(UV) pip list --quiet --python $$place/venv/bin/python --format freeze >$$place/versions.txt && \
-	  $$place/venv/bin/python -m pytest -q -n 2 -p no:cacheprovider tests/derivations $(VERSIONS:%=tests/test_%.py); \
+	  NUMBA_CACHE_DIR=$$PWD/$$place/numba $$place/venv/bin/python -m pytest -q -n 2 -p no:cacheprovider tests/derivations $(VERSIONS:%=tests/test_%.py); \
 	  code=$$?; [ $$code -eq 0 ] || { echo "versions: failed with $$which:"; tr '\n' ' ' <$$place/versions.txt; }; \
 	  rm -rf $$place; [ $$code -eq 0 ] || exit $$code; \
 	done
