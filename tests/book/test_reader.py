@@ -4,13 +4,12 @@ import base64
 import importlib
 import inspect
 import json
-import os
 import re
 import time
 from pathlib import Path
 
 import pytest
-from browser import Browser, find_chromium
+from browser import Browser
 
 import scbtheory as scb
 from scbtheory.publishing import rendering
@@ -22,18 +21,8 @@ PATIENCE = 30  # seconds
 
 
 @pytest.fixture(scope="module")
-def html(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("book") / "html"
-    rendering.render(ROOT, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    program = find_chromium()
-    if program is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium to read with: apt-get install chromium")
-    with Browser(program, tmp_path_factory.mktemp("profile")) as opened:
+def browser(chromium, tmp_path_factory):
+    with Browser(chromium, tmp_path_factory.mktemp("profile")) as opened:
         yield opened
 
 
