@@ -226,6 +226,10 @@ def test_panels_stand_below_each_other_on_a_phone(chromium, html, tmp_path):
             browser.open(html / "book" / "stage_two.html")
             for theme in THEMES:
                 show(browser, theme)
+                paper = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+                assert (
+                    paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 18, 18)"}[theme]
+                )  # as the palette's test
                 images = browser.evaluate(state)
                 assert len(images) > 1
                 for stacked, turned, wide in images:

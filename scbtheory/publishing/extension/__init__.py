@@ -1,6 +1,6 @@
 """The book's Sphinx extension: its stylesheet, MathJax as a local file, claims as they state themselves, the map of
 them, the page with sliders, the reference made of docstrings, figures on narrow
-screens, downloads, and the status page."""
+screens, previews, downloads, and the status page."""
 
 from sphinx.application import Sphinx
 
@@ -13,6 +13,7 @@ from scbtheory.publishing.extension import (
     figures,
     front,
     graph,
+    hover,
     offline,
     status,
 )
@@ -21,7 +22,7 @@ __all__ = ["setup"]
 
 
 def setup(app: Sphinx) -> dict:
-    for part in (offline, claims, front, graph, explore, docstrings, codelinks, figures, download, status):
+    for part in (offline, claims, front, graph, explore, docstrings, codelinks, figures, hover, download, status):
         part.setup(app)
     app.add_css_file("scb.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
