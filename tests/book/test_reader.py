@@ -118,6 +118,26 @@ def test_a_printed_page_has_no_side_bars(html, browser):
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) > 2
 
 
+def test_paper_shows_solutions_and_no_bar_that_could_be_clicked(html, browser):
+    browser.open(html / "book" / "stage_one.html")
+    folded = "details.sd-dropdown, details.scb-controls"
+    states = f"[...document.querySelectorAll('{folded}')].map(details => details.open)"
+    bars = "[...document.querySelectorAll('div.cell details.hide')].filter(bar => bar.checkVisibility()).length"
+    closed = browser.evaluate(states)
+    assert len(closed) > 3
+    assert not any(closed)
+    assert browser.evaluate(bars) > 0
+    browser.evaluate(f"addEventListener('beforeprint', () => {{ window.whilePrinting = {states}; }})")
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        assert browser.evaluate(bars) == 0
+        browser.call("Page.printToPDF")
+    finally:
+        browser.call("Emulation.setEmulatedMedia", media="")
+    assert browser.evaluate("window.whilePrinting") == [True] * len(closed)
+    assert browser.evaluate(states) == closed
+
+
 # --- point at it --------------------------------------------------------------------------------
 
 

@@ -25,4 +25,5 @@ def setup(app: Sphinx) -> dict:
     for part in (offline, claims, front, graph, explore, docstrings, codelinks, figures, hover, download, status):
         part.setup(app)
     app.add_css_file("scb.css")
+    app.add_js_file("print.js")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
