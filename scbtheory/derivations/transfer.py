@@ -96,6 +96,7 @@ def start_velocity():
     return tuple(sp.expand(f.subs({alpha: 0, beta: 0, gamma: theta})) for f in field())
 
 
+@cache
 def time_growth(correlated: bool):
     r"""T2: the limit of :math:`T\,\partial t_\rho/\partial T`: what a unit of log T adds to the time to :math:`\rho`.
 
