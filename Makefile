@@ -19,7 +19,7 @@ export IPYTHONDIR           := $(CURDIR)/$(VENV)/ipython
 export JUPYTER_CONFIG_DIR   := $(CURDIR)/$(VENV)/jupyter
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf test mutants bench refresh measure lint format lock clean
+.PHONY: help setup book pdf test slow mutants bench refresh measure lint format lock clean
 
 help: ## Show what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ pdf: $(STAMP) ## Print the whole book, with its stored outputs, into _build/book
 test: $(STAMP) ## Run the tests, and every chapter against its stored outputs
 	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder \
 	  --nbval --nbval-current-env --nbval-cell-timeout 300 book tests
+
+slow: $(STAMP) ## Run the tests that take minutes: every chapter at five other sets of parameters
+	@$(BIN)/python -m pytest -n 2 -m slow tests
 
 # More of them, or others: make mutants SAMPLE=400 SEED=1
 SAMPLE ?= 200

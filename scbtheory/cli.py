@@ -28,6 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has left, as `| head` does; nothing more can be said to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a full disk, a folder that may not be written to
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"scbtheory: {where}{error.strerror or error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("scbtheory: interrupted; nothing was changed", file=sys.stderr)
         return 130
@@ -78,8 +82,8 @@ def parser() -> argparse.ArgumentParser:
     refresh.add_argument("--jobs", type=_positive, default=2, help="chapters at a time (%(default)s)")
     refresh.set_defaults(run=_refresh)
 
-    run = commands.add_parser("run", help="execute one chapter with other parameters")
-    run.add_argument("chapter", metavar="CHAPTER")
+    run = commands.add_parser("run", help="execute chapters with other parameters into a folder")
+    run.add_argument("chapters", nargs="+", metavar="CHAPTER")
     run.add_argument(
         "-p",
         dest="parameters",
@@ -87,10 +91,20 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=VALUE",
         type=_assignment,
-        help="a parameter; the value is a Python literal or a word",
+        help="a parameter of each of them; the value is a Python literal or a word",
     )
-    run.add_argument("--output", type=Path, required=True, metavar="FILE", help="the new notebook")
+    run.add_argument("--seed", type=int, metavar="N", help="the same as -p seed=N")
+    run.add_argument("--backend", metavar="NAME", help="the same as -p backend=NAME, such as cupy")
+    run.add_argument("--dtype", metavar="NAME", help="the same as -p dtype=NAME, such as float32")
+    run.add_argument("--profile", choices=("quick", "full"), help="size of the claims' experiments")
+    run.add_argument("--jobs", type=_positive, default=2, help="chapters at a time (%(default)s)")
+    run.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the new notebooks go")
     run.set_defaults(run=_run)
+
+    render = commands.add_parser("render", help="render the book with the chapters of a run, which say what ran")
+    render.add_argument("--from", dest="folder", type=Path, required=True, metavar="DIR", help="what run wrote")
+    render.add_argument("--output", type=Path, metavar="DIR", help="where the pages go; DIR/html by default")
+    render.set_defaults(run=_render)
 
     normalise = commands.add_parser("normalise", help="strip what differs between two runs")
     normalise.add_argument("notebooks", nargs="+", type=Path, metavar="FILE")
@@ -180,9 +194,23 @@ def _refresh(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from scbtheory.publishing import book, source
 
-    [notebook] = source.chapters(source.find_root(), [arguments.chapter])
-    book.run(notebook, arguments.output, dict(arguments.parameters))
-    print(f"wrote {arguments.output}")
+    parameters = dict(arguments.parameters)
+    for name in ("seed", "backend", "dtype"):
+        if (value := getattr(arguments, name)) is not None and parameters.setdefault(name, value) != value:
+            raise SCBError(f"-p {name}={parameters[name]} and --{name} {value} contradict each other")
+    notebooks = source.chapters(source.find_root(), arguments.chapters)
+    written = book.run(notebooks, arguments.output, parameters, jobs=arguments.jobs, profile=arguments.profile)
+    for notebook in written:
+        print(f"wrote {_shown(notebook)}")
+    print(f"for pages: scbtheory render --from {arguments.output}")
+    return 0
+
+
+def _render(arguments: argparse.Namespace) -> int:
+    from scbtheory.publishing import book, source
+
+    for page in book.render_run(source.find_root(), arguments.folder, arguments.output):
+        print(f"rendered {_shown(page)}")
     return 0
 
 

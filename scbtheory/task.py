@@ -39,7 +39,10 @@ class Batch:
     tokens : (B, T) smallest unsigned integers that hold N.
     trigger, output : (B,) the last token, which chooses the column of attention; the next token, to be predicted.
     position : (B,) the position that the output was copied from; latent, a learner never sees it.
-    drawn : whether this package drew them, so that their numbers need no check of their range.
+
+    Attributes
+    ----------
+    drawn : whether this package drew them, so that their numbers need no check of their range; a changed copy is not.
     """
 
     tokens: Any
@@ -47,7 +50,14 @@ class Batch:
     output: Any
     position: Any
 
-    drawn: bool = field(default=False, repr=False)  # by this package: its numbers are in range
+    drawn: bool = field(default=False, init=False, repr=False)
+
+    @classmethod
+    def _of(cls, *arrays) -> Batch:
+        """A batch whose numbers are in range by construction."""
+        batch = cls(*arrays)
+        object.__setattr__(batch, "drawn", True)
+        return batch
 
     def __len__(self) -> int:
         return self.trigger.shape[0]
@@ -251,7 +261,7 @@ class SCB:
         output = choose(Stream.of(seed, step, OUTPUTS), index, self._output_cdfs, copied)
         dtype = self.token_dtype
         trigger, output = self.backend.asarray(trigger, dtype), self.backend.asarray(output, dtype)
-        return Batch(tokens, trigger, output, position, drawn=True)
+        return Batch._of(tokens, trigger, output, position)
 
     @cached_property
     def _trigger_cdf(self):

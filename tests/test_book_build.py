@@ -1,45 +1,20 @@
 """Executing, normalising and rendering, on books of a few lines made for the purpose."""
 
 import json
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat import v4
+from toy_book import make, printed, write
 
 from scbtheory.publishing import book, execution, notebooks, rendering, source
 
 
-def write(path: Path, *sources: str, parameters: str | None = None) -> Path:
-    """Write a notebook with these code cells, below a title and perhaps a cell of parameters."""
-    cells = [v4.new_markdown_cell("# A chapter", id="title")]
-    if parameters:
-        tagged = {"tags": ["parameters"]}
-        cells.append(v4.new_code_cell(parameters, id="parameters", metadata=tagged))
-    cells += [v4.new_code_cell(source, id=f"c{i}") for i, source in enumerate(sources)]
-    nbformat.write(v4.new_notebook(cells=cells), path)
-    notebooks.normalise_file(path)
-    return path
-
-
-def printed(path: Path) -> str:
-    notebook = nbformat.read(path, as_version=4)
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return "".join(output.get("text", "") for output in outputs)
-
-
 @pytest.fixture
 def root(tmp_path):
-    """A book of one page; chapters are for the tests to add."""
-    (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "intro.md").write_text("# Intro\n\nText.\n")
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
-    (tmp_path / "_config.yml").write_text('title: Tiny\nexecute:\n  execute_notebooks: "off"\n')
-    return tmp_path
+    return make(tmp_path)
 
 
 # --- execute ------------------------------------------------------------------------------------
@@ -65,43 +40,6 @@ def test_refresh_stores_what_ran_and_leaves_what_failed(root, capfd):
     assert book.refresh([good]) == [], "the same cells must give the same bytes"
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_run_cut_short_changes_nothing(root, how):
-    slow = write(
-        root / "book" / "slow.ipynb",
-        "import os, pathlib, time",
-        "pathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)",
-    )
-    before = slow.read_bytes()
-    command = [sys.executable, "-m", "scbtheory.cli", "refresh"]
-    log = root / "log"
-    with log.open("w") as stream:
-        process = subprocess.Popen(command, cwd=root, stderr=stream)
-    marker = root / "book" / "pid"
-    wait_until(lambda: marker.exists() and marker.read_text())
-    process.send_signal(how)
-    process.wait(timeout=30)
-    assert slow.read_bytes() == before
-    wait_until(lambda: not alive(int(marker.read_text())))
-    if how == signal.SIGINT:
-        assert process.returncode == 130
-        assert "nothing was changed" in log.read_text()
-
-
-def wait_until(condition, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def test_run_uses_this_interpreter_and_writes_elsewhere(root, monkeypatch):
     spec = root / "shadow" / "kernels" / "python3" / "kernel.json"
     spec.parent.mkdir(parents=True)
@@ -111,13 +49,13 @@ def test_run_uses_this_interpreter_and_writes_elsewhere(root, monkeypatch):
     code = "import sys, os\nprint(size, sys.executable, os.environ['OMP_NUM_THREADS'])"
     chapter = write(root / "book" / "model.ipynb", code, parameters="size = 3")
     before = chapter.read_bytes()
-    book.run(chapter, root / "other" / "model.ipynb", {"size": 7})
+    assert book.run([chapter], root / "other", {"size": 7}, jobs=1) == [root / "other" / "model.ipynb"]
 
     executable = sys.executable.replace(f"{root}/", "")
     assert printed(root / "other" / "model.ipynb") == f"7 {executable} 1\n"
     assert chapter.read_bytes() == before
-    with pytest.raises(source.BookError, match="name another file"):
-        book.run(chapter, root / "book" / ".." / "book" / "model.ipynb", {"size": 7})
+    with pytest.raises(source.BookError, match="name another folder"):
+        book.run([chapter], root / "book" / ".." / "book", {"size": 7})
 
 
 def test_an_unknown_parameter_is_refused_before_anything_runs(root):
@@ -250,7 +188,7 @@ def test_a_book_in_a_folder_of_any_name_runs_and_renders(root, folder):
     for name in ("book", "_toc.yml", "_config.yml"):
         (root / name).rename(there / name)
     chapter = write(there / "book" / "model.ipynb", "print(size)", parameters="size = 3")
-    book.run(chapter, there / "out" / "model.ipynb", {"size": 7})
+    book.run([chapter], there / "out", {"size": 7})
     assert printed(there / "out" / "model.ipynb") == "7\n"
     assert book.refresh([chapter]) == [chapter]
     if folder == FOLDERS[0]:  # a build takes seconds
@@ -269,10 +207,11 @@ def test_a_users_configuration_of_ipython_changes_nothing(root, monkeypatch):
     assert output.data["text/plain"] == "'second'"
 
 
-def test_output_may_not_be_a_folder(root):
+def test_output_may_not_be_a_file(root):
     chapter = write(root / "book" / "model.ipynb", "1 / 0")
-    with pytest.raises(source.BookError, match="is a folder"):
-        book.run(chapter, root, {})
+    for name in ("_toc.yml", "other.ipynb"):
+        with pytest.raises(source.BookError, match="is a file's name"):
+            book.run([chapter], root / name, {})
 
 
 # --- render -------------------------------------------------------------------------------------

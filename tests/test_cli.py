@@ -73,17 +73,39 @@ def test_book_prints_the_page_to_open(project, monkeypatch, capsys, flags, runs)
 )
 def test_a_parameter_is_a_literal_or_a_word(project, monkeypatch, text, value):
     seen = []
-    monkeypatch.setattr(book, "run", lambda *arguments: seen.append(arguments))
-    assert cli.main(["run", "moments", "-p", text, "--output", "other.ipynb"]) == 0
-    assert seen[0][2] == {"n": value}
+    monkeypatch.setattr(book, "run", lambda chapters, folder, parameters, **_: seen.append(parameters) or [])
+    assert cli.main(["run", "moments", "-p", text, "--output", "others"]) == 0
+    assert seen == [{"n": value}]
+
+
+def test_run_takes_what_most_chapters_have_as_options(project, monkeypatch, capsys):
+    seen = {}
+
+    def run(chapters, folder, parameters, **options):
+        seen.update(options, parameters=parameters, folder=str(folder), chapters=[path.stem for path in chapters])
+        return [project / folder / "moments.ipynb"]
+
+    monkeypatch.setattr(book, "run", run)
+    options = ["--seed", "7", "--backend", "cupy", "--dtype", "float32", "--profile", "full", "--jobs", "3"]
+    assert cli.main(["run", "moments", "moments.ipynb", "-p", "n=2", *options, "--output", "others"]) == 0
+    assert seen == {
+        "chapters": ["moments", "moments"], "folder": "others", "jobs": 3, "profile": "full",
+        "parameters": {"n": 2, "seed": 7, "backend": "cupy", "dtype": "float32"},
+    }  # fmt: skip
+    assert "wrote others/moments.ipynb\n" in capsys.readouterr().out
+    assert cli.main(["run", "moments", "-p", "seed=1", "--seed", "2", "--output", "others"]) == 2
+    assert "contradict" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["run", "moments", "-p", "n", "--output", "other.ipynb"],
-        ["run", "moments", "-p", "2n=1", "--output", "other.ipynb"],
+        ["run", "moments", "-p", "n", "--output", "others"],
+        ["run", "moments", "-p", "2n=1", "--output", "others"],
         ["run", "moments"],
+        ["run", "--output", "others"],
+        ["run", "moments", "--profile", "huge", "--output", "others"],
+        ["render"],
         ["book", "--jobs", "0"],
         ["publish"],
         [],

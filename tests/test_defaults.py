@@ -71,9 +71,11 @@ noise.attention_snr: batch_size=1, exact=False
 noise.noise_scale: centred=True
 noise.passing: c=1.0
 noise.rates: attention_step_size=None
+noise.sign_batch: attention_step_size=None, corrected=False
 noise.sign_noise: exact=False
 noise.sign_probability: attention_step_size=None, corrected=False
 noise.sign_recursion: attention_step_size=None
+noise.sign_steps: attention_step_size=None, reach=0.5
 noise.support_batch: c=1.0
 noise.threshold: c=1.0
 noise.train_signs: attention_step_size=None, reach=0.5
@@ -92,13 +94,14 @@ task.SCB.on: backend=None, dtype=None
 task.SCB.random: seed=0
 task.SCB.sample: step=0, first=0
 task.SCB.sample_at: step=0, first=0
-task.Batch: drawn=False
 training.Adam: beta_1=0.9, beta_2=0.999, epsilon=1e-08, max_steps=4611686018427387904, name='adam'
 training.Boost: step_size=0.1, eta_V=1.0, eta_A=1.0, standing_out=6.0, max_steps=120, name='boost', last_batch=None
 training.Descent: projected=False, eta_V=1.0, eta_A=1.0, max_steps=4611686018427387904, name='sgd'
+training.Draws: memory=268435456
 training.History: rows=<factory>, boundaries=<factory>, divergence=None, status='paused', theta=None, model=None,
     state=<factory>, description=<factory>
-training.Learner: counts=None, samples=0, packed=False, memory=<factory>
+training.Learner: counts=None, samples=0, packed=False, memory=<factory>, draws=None
+training.Learner.descend: adam=None
 training.Likelihood: batch_size=256, tolerance=5e-05, max_steps=4000, name='likelihood'
 training.MomentStart: false_alarm=0.1, name='moments'
 training.Proximal: step_size=0.1, eta_V=1.0, eta_A=1.0, c=0.3, mass=0.5, patience=5, max_steps=400, name='proximal'
@@ -114,7 +117,7 @@ training.proximal_batch: share=0.5
 training.rounded: relative=0.1
 training.sgd: batch_size=256
 training.train: seed=0, start=None, max_samples=None, mu='known', packed=None, record=1.05, checkpoint=None,
-    progress=False
+    progress=False, draws=None
 transfer.flow: theta=1.0
 transfer.other_law: samples=50000, level=0.5, seed=0
 transfer.pretrained: spread=0.9, seed=0

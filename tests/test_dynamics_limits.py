@@ -5,9 +5,11 @@ import math
 
 import numpy as np
 import pytest
+from mpmath import mp
 
 import scbtheory as scb
 from scbtheory import cli, dynamics
+from scbtheory.dynamics._stages import _beyond
 from scbtheory.errors import InvalidArgument, ShapeMismatch
 
 LONG = {"K_P": 0.2, "K_Q": 0.5, "T": 1e4}
@@ -199,3 +201,20 @@ def test_a_random_tasks_length_is_whole():
     dynamics.add_arguments(parser)
     with pytest.raises(InvalidArgument, match="a task's is a whole number"):
         dynamics.run_stages(parser.parse_args(["--context-length", "10.5", "--vocab-size", "3"]))
+
+
+@pytest.mark.parametrize("x", [1e-3, 0.1, 0.3, 0.45, 0.499999, 0.5, 0.6])
+def test_the_series_of_sinh_less_its_argument_keeps_every_digit(x):
+    with mp.workdps(50):
+        known = float(mp.sinh(mp.mpf(x)) - mp.mpf(x))
+    assert _beyond(x) == pytest.approx(known, rel=1e-15 if x < 0.5 else 1e-14)
+
+
+def test_S2_from_nothing_stays_nothing_for_ever():
+    assert np.all(dynamics.product(t=[0.0, 1.0, 1e9], u=0.0, **GOOD) == 0)
+
+
+def test_a_column_of_zeros_kept_whole_is_refused():
+    task = scb.SCB.random(3, 5, 2, seed=0)
+    with pytest.raises(InvalidArgument, match=r"A\[:, 0\] is kept whole and sums to 0"):
+        dynamics.recover(task, np.zeros((5, 3)), -1.0)

@@ -10,6 +10,7 @@ from scipy.stats import chi2
 import scbtheory as scb
 from scbtheory import limits, training
 from scbtheory.errors import InvalidArgument
+from scbtheory.limits import _detection
 from scbtheory.limits._detection import _cumulants
 
 
@@ -228,3 +229,19 @@ def test_the_search_keeps_what_passes_and_each_columns_largest(task):
         assert on.sum(axis=0).max() > 1
         np.testing.assert_allclose(run.theta.A, on / on.sum(axis=0), rtol=1e-12)
         np.testing.assert_allclose(run.theta.V, np.outer(own, np.ones(3)), rtol=1e-12)
+
+
+def test_statistic_counts_whole_batches_where_a_backend_has_no_kernel_for_it(strict):
+    task = scb.SCB.random(3, 8, 2, seed=4)
+    there = scb.SCB(task.P, task.Q, backend=strict)
+    mu = np.array([0.2, 0.5, 0.3])
+    for got, known in zip(*(limits.moment_statistic(t, 200, seed=3, mu=mu) for t in (there, task)), strict=True):
+        np.testing.assert_allclose(got, known, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("root", [1.02, 1.09, 2.5, 40.5, 1e9 + 0.5])
+def test_samples_for_supports_are_the_root_rounded_up(task, monkeypatch, root):
+    """By a law of misses, 1/n, whose root is known."""
+    monkeypatch.setattr(_detection, "miss_probability", lambda task, *, n, q, threshold: 1e-3 / n)
+    entries = sum(1 / task.mu[k] for k in range(3) for q in task.Q[:, k] if q > 0)
+    assert limits.samples_for_support(task, miss=1e-3 * entries / root) == math.ceil(root)

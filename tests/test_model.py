@@ -1,10 +1,12 @@
+import dataclasses
+
 import autograd
 import autograd.numpy as anp
 import numpy as np
 import pytest
 
 import scbtheory as scb
-from scbtheory.errors import MixedBackends, ShapeMismatch
+from scbtheory.errors import InvalidArgument, MixedBackends, ShapeMismatch
 from scbtheory.model import check, minibatch_gradient, minibatch_loss, predict
 
 SIZES = pytest.mark.parametrize(
@@ -282,3 +284,15 @@ def test_random_parameters_have_columns_of_unit_length_on_average():
     theta = scb.Parameters.random(task, seed=3)
     assert (theta.A**2).sum(axis=0).mean() == pytest.approx(1, rel=0.1)
     assert (theta.V**2).sum(axis=0).mean() == pytest.approx(1, rel=0.2)
+
+
+@pytest.mark.parametrize("name", ["tokens", "trigger", "output"])
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_entries_of_a_batch_that_are_no_tokens_are_refused(name, wrong):
+    task = scb.SCB.random(3, 6, 2, seed=0)
+    batch = task.sample(4, seed=1)
+    array = getattr(batch, name).astype(np.int64)
+    array.flat[-1] = wrong
+    low, high = array.min(), array.max()
+    with pytest.raises(InvalidArgument, match=rf"batch.{name} has entries from {low} to {high}; .* from 0 to 2"):
+        scb.model.minibatch_loss(task, scb.Parameters.initial(task), dataclasses.replace(batch, **{name: array}))

@@ -1,32 +1,18 @@
-"""The protocol of a model, on one that the package does not have: attention that is normalised by its sum."""
+"""The protocol of a model, on the one that CONTRIBUTING.md adds: attention that is normalised by its sum."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from recipes import recipe
 
 import scbtheory as scb
 from scbtheory import training
 from scbtheory.errors import InvalidArgument
-from scbtheory.model import Model
 
-
-@dataclass(frozen=True, eq=False)
-class SumNormalised(Model):
-    """Attention is a column of weights over its sum."""
-
-    W: Any
-    V: Any
-
-    def forward(self, task):
-        total = task.backend.xp.sum(self.W, axis=0, keepdims=True)
-        A = self.W / total
-
-        def pull_back(g):
-            return SumNormalised((g.A - task.backend.xp.sum(A * g.A, axis=0, keepdims=True)) / total, g.V)
-
-        return scb.Parameters(A, self.V), pull_back
+RECIPE = {}
+exec(recipe("Add a model variant"), RECIPE)
+SumNormalised, train = RECIPE["SumNormalised"], RECIPE["learn"]
 
 
 @pytest.fixture
@@ -36,17 +22,11 @@ def task():
 
 @pytest.fixture
 def start(task):
-    scratch = scb.Parameters.initial(task)
-    return SumNormalised(2 * scratch.A, scratch.V)
+    return RECIPE["start"](task)
 
 
-def train(task, start, samples, **options):
-    step = training.Descent(1024, 0.1, projected=True, eta_V=1 / task.K_Q, eta_A=1 / task.K_P)
-    return training.train(task, (step,), start=start, seed=1, max_samples=samples, **options)
-
-
-def test_it_learns_the_task(task, start):
-    run = train(task, start, 1024 * 1000)
+def test_it_learns_the_task(task):
+    run = train(task, 1024 * 1000)
     assert run.status == "paused"
     assert run.distance_A[-1] < 0.05 * run.distance_A[0]
     assert run.distance_V[-1] < 0.05 * run.distance_V[0]
@@ -55,10 +35,10 @@ def test_it_learns_the_task(task, start):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_run_goes_on_from_its_file_to_the_same_bits(task, start, tmp_path, packed):
-    at_once = train(task, start, 1024 * 30, packed=packed)
-    train(task, start, 1024 * 11, packed=packed, checkpoint=tmp_path / "run.npz")
-    resumed = train(task, start, 1024 * 30, packed=packed, checkpoint=tmp_path / "run.npz")
+def test_a_run_goes_on_from_its_file_to_the_same_bits(task, tmp_path, packed):
+    at_once = train(task, 1024 * 30, packed=packed)
+    train(task, 1024 * 11, packed=packed, checkpoint=tmp_path / "run.npz")
+    resumed = train(task, 1024 * 30, packed=packed, checkpoint=tmp_path / "run.npz")
     for name in ("W", "V"):
         np.testing.assert_array_equal(getattr(resumed.model, name), getattr(at_once.model, name))
     assert resumed.rows == at_once.rows
@@ -129,13 +109,13 @@ def test_a_model_is_a_vector_space_that_moves_at_two_speeds(start):
 
 def test_runs_of_signs_take_the_steps_of_single_models(task):
     """Several runs go through one assembly together; each moves as it would alone."""
-    from scbtheory.noise._sign import _Runs
+    from scbtheory.noise._sign_runs import _Runs
 
     runs, B = _Runs(task, 3, 0.3, 0.2), 7
     single = [scb.Parameters.initial(task)] * 3
     for step in range(3):
         batch = task.sample(3 * B, seed=4, step=step)
-        runs.step(batch)
+        runs.step(B, seed=4, step=step)
         for r in range(3):
             own = slice(r * B, (r + 1) * B)
             part = scb.task.Batch(batch.tokens[own], batch.trigger[own], batch.output[own], batch.position[own])

@@ -334,7 +334,7 @@ def test_N5_small_steps_and_long_contexts_turn_the_recursion_into_the_limit():
 
 def test_N5_training_is_that_of_the_model_run_by_run(backend):
     task = scb.SCB.random(3, 30, 2, seed=0, backend=backend)
-    (found,) = noise.train_signs(task, runs=1, batch_size=5, step_size=0.1, seed=9)
+    ended = noise.train_signs(task, runs=1, batch_size=5, step_size=0.1, seed=9)
     theta = scb.Parameters.initial(task)
     P, Q, mu = host(task, task.P, task.Q, task.mu)
     for step in range(1000):
@@ -346,17 +346,30 @@ def test_N5_training_is_that_of_the_model_run_by_run(backend):
         Y = beta + np.sqrt(task.K_Q / task.K_P) * alpha
         if abs(Y) >= 0.5:
             break
-    assert found == pytest.approx(Y, rel=1e-3 if backend.dtype == backend.xp.float32 else 1e-9)
+    assert ended.steps.tolist() == [step + 1]
+    np.testing.assert_allclose(ended.Y, [Y], rtol=1e-3 if backend.dtype == backend.xp.float32 else 1e-9)
 
 
 def test_N5_runs_are_reproducible_different_and_decided():
     task = scb.SCB.random(3, 60, 2, seed=0)
     options = {"runs": 150, "batch_size": 4, "step_size": 0.1}
-    Y = noise.train_signs(task, seed=3, **options)
-    np.testing.assert_array_equal(Y, noise.train_signs(task, seed=3, **options))
+    Y = noise.train_signs(task, seed=3, **options).Y
+    np.testing.assert_array_equal(Y, noise.train_signs(task, seed=3, **options).Y)
     assert len(np.unique(Y)) == 150
     assert (np.abs(Y) >= 0.5).all()
     assert 0 < (Y < 0).mean() < 0.3
+
+
+def test_N5_runs_in_pieces_are_the_same_runs(monkeypatch):
+    task = scb.SCB.random(3, 60, 2, seed=0)
+    for size, runs in ((600, 1), (3, 20)):
+        options = {"runs": runs, "batch_size": size, "step_size": 0.1, "seed": 3}
+        whole = noise.train_signs(task, **options)
+        with monkeypatch.context() as patch:
+            patch.setattr("scbtheory.noise._sign_runs.PIECE", 60 * 250)
+            pieces = noise.train_signs(task, **options)
+        np.testing.assert_allclose(pieces.Y, whole.Y, rtol=1e-9)
+        np.testing.assert_array_equal(pieces.steps, whole.steps)
 
 
 def test_N5_fails_first_where_the_batch_is_below_eta_root_T_and_the_correction_says_which_way():
@@ -366,7 +379,7 @@ def test_N5_fails_first_where_the_batch_is_below_eta_root_T_and_the_correction_s
         limit = noise.sign_probability(task, **options)
     with pytest.warns(noise.BatchTooSmall):
         corrected = noise.sign_probability(task, corrected=True, **options)
-    right = int((noise.train_signs(task, runs=1200, seed=5, **options) > 0).sum())
+    right = int((noise.train_signs(task, runs=1200, seed=5, **options).Y > 0).sum())
     assert corrected < limit - 0.05
     assert binom.cdf(right, 1200, limit) < 1e-9
     assert binom.cdf(right, 1200, corrected) > 1e-5

@@ -72,3 +72,22 @@ def test_what_has_no_mirror_image_too_many_contexts_or_no_sign_is_refused(task):
         noise.bhattacharyya(longer(task, 1500))
     with pytest.raises(InvalidArgument, match="P' is 0"):
         noise.sign_samples(scb.SCB(np.full((2, 2), 0.5), np.eye(2)), 0.1)
+
+
+@pytest.mark.filterwarnings("ignore::scbtheory.noise.BatchTooSmall")
+@pytest.mark.parametrize("corrected", [False, True])
+def test_the_batch_for_a_probability_has_that_probability(corrected):
+    task, options = scb.SCB.random(3, 300, 2, seed=0), {"step_size": 0.3, "corrected": corrected}
+    for probability in (0.75, 0.9, 0.99):
+        batch = noise.sign_batch(task, probability, **options)
+        found = noise.sign_probability(task, batch_size=batch, **options)
+        assert found == pytest.approx(probability, rel=1e-9)
+    with pytest.raises(InvalidArgument, match=r"probability is 0\.5; expected a number above 0.5"):
+        noise.sign_batch(task, 0.5, **options)
+
+
+def test_the_steps_are_those_of_the_recursions_mean():
+    task, options = scb.SCB.random(3, 300, 2, seed=0), {"step_size": 0.3, "attention_step_size": 0.2}
+    for reach in (0.01, 0.5):
+        n = noise.sign_steps(task, reach=reach, **options)
+        assert noise.sign_recursion(task, batch_size=1, **options).mean(n) == pytest.approx(reach, rel=1e-12)

@@ -2,17 +2,16 @@
 
 import re
 import sys
-from pathlib import Path
 
+import numpy as np
 import pytest
+from recipes import ROOT, recipe
 
 from scbtheory import cli
 from scbtheory.errors import InvalidArgument, UnknownClaim
 from scbtheory.verification import new, terminal
 from scbtheory.verification.registry import Registry
 from scbtheory.verification.where import where
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -25,12 +24,6 @@ def registry(tmp_path, monkeypatch):
     yield Registry("recipe_claims")
     for name in [name for name in sys.modules if name.startswith("recipe_claims")]:
         del sys.modules[name]
-
-
-def recipe(heading):
-    """The Python code of a section of CONTRIBUTING.md."""
-    section = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
-    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)[0]
 
 
 def test_a_claim_is_laid_out_filled_in_and_verified(registry, tmp_path, capsys):
@@ -46,6 +39,17 @@ def test_a_claim_is_laid_out_filled_in_and_verified(registry, tmp_path, capsys):
     assert report.holds, str(report)
     assert len(report.controls) == 2
     assert terminal.run(["M9"], jobs=1, registry=filled) == 0
+
+
+def test_an_array_backend_learns_what_the_others_learn_as_the_recipe_says():
+    written = {}
+    exec(recipe("Add an array backend"), written)
+    ours, standard, own = written["runs"]
+    assert own.model.A.shape == (20, 3)
+    for run, task in ((standard, written["tasks"][1]), (own, written["tasks"][2])):
+        np.testing.assert_allclose(task.backend.to_numpy(run.model.A), ours.model.A, rtol=0, atol=1e-15)
+        np.testing.assert_allclose(task.backend.to_numpy(run.model.V), ours.model.V, rtol=0, atol=1e-15)
+    assert written["tasks"][2].backend.kernels.histogram is written["histogram"]
 
 
 @pytest.mark.parametrize(

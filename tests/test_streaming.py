@@ -276,3 +276,25 @@ def test_a_wrong_first_sample_is_an_error(task, first):
         next(streaming.draw_packs(task, 4, seed=0, first=first))
     with pytest.raises(InvalidArgument, match="first is"):
         task.sample(4, seed=0, first=first)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ({"seed": 2**64}, f"seed is {2**64}; expected a whole number, at least 0 and below {2**64}"),
+        ({"seed": 0, "step": 2**24}, f"step is {2**24}; .* below {2**24}"),
+        ({"seed": 0, "first": 2**40 // 8 - 4}, f"first is {2**40 // 8 - 4}; .* below {2**40 // 8 - 4}"),
+    ],
+)
+def test_samples_beyond_a_step_are_refused(packed, where, says):
+    task = scb.SCB.random(3, 8, 2, seed=0)
+    with pytest.raises(InvalidArgument, match=says):
+        streaming.gradient(task, scb.Parameters.initial(task), 5, packed=packed, **where)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_last_samples_of_a_step_are_drawn(packed):
+    task = scb.SCB.random(3, 8, 2, seed=0)
+    last = streaming.gradient(task, scb.Parameters.initial(task), 5, seed=0, first=2**40 // 8 - 5, packed=packed)
+    assert np.isfinite(last.A).all()

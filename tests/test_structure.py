@@ -99,6 +99,7 @@ EXPORTING = (
     "noise",
     "plots",
     "softmax",
+    "sweeps",
     "training",
     "transfer",
 )  # packages whose modules are their own business

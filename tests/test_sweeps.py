@@ -173,3 +173,27 @@ def test_a_factor_counts_what_is_no_number_against_the_claim():
 def test_jobs_are_counted(task):
     with pytest.raises(InvalidArgument, match="jobs"):
         sweeps.run_all([sweeps.Run.of(task, training.sgd(0.1), 0, max_samples=1)], jobs=0)
+
+
+def test_a_seeds_variants_share_their_draws_and_end_as_they_would_apart(task, monkeypatch):
+    from scbtheory.sweeps import _running
+
+    drawn, sample = [], type(task).sample
+
+    def counted(self, size, **where):
+        drawn.append(size)
+        return sample(self, size, **where)
+
+    monkeypatch.setattr(type(task), "sample", counted)
+    methods = {"sgd": [training.sgd(step, batch_size=8) for step in (0.01, 0.02, 0.03)]}
+    options = {"seeds": (0, 1), "max_samples": 800, "jobs": 1}
+    together = sweeps.compare(task, methods, **options)
+    shared, drawn[:] = sum(drawn), []
+    assert not _running._latest  # nothing is kept beyond the sweep
+    monkeypatch.setattr(_running, "_shared", lambda task, seed: training.Draws(task))
+    apart = sweeps.compare(task, methods, **options)
+    assert sum(drawn) == 3 * shared
+    for v in range(3):
+        np.testing.assert_array_equal(together.final("sgd", variant=v), apart.final("sgd", variant=v))
+        for one, other in zip(together.histories["sgd"][v], apart.histories["sgd"][v], strict=True):
+            assert one.rows == other.rows

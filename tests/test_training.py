@@ -1,5 +1,6 @@
 """The algorithm and its baselines: each stage by its own rule, nothing read that a learner cannot see, resumable."""
 
+import math
 import warnings
 
 import numpy as np
@@ -130,6 +131,13 @@ def test_default_batches_refuse_numbers_that_no_task_has(name, value):
     assert batch(**told) > 1
     with pytest.raises(scb.SCBError, match=name):
         batch(**(told | {name: value}))
+
+
+def test_a_threshold_batch_takes_two_entries_of_attention():
+    told = {"K_P": 0.25, "K_Q": 0.5, "largest": 1.0, "smallest": 0.2}
+    assert training.proximal_batch(T=1, N=2, **told) == math.ceil(math.log(2) * 4 / (0.2 * 0.25**2))
+    with pytest.raises(scb.SCBError, match="T N is 1; expected at least 2"):
+        training.proximal_batch(T=1, N=1, **told)
 
 
 def test_the_first_batch_falls_to_the_second_and_serves_both_claims(task):

@@ -69,7 +69,8 @@ def least_batch(kind, seed, N, T, s, block) -> int:
 
 def right_signs(s, B, block):
     speed = {"step_size": STEP / s.task.K_Q, "attention_step_size": STEP / s.task.K_P}
-    return np.mean(scb.noise.train_signs(s.task, runs=RUNS["scratch"], batch_size=B, seed=1000 + block, **speed) > 0)
+    ended = scb.noise.train_signs(s.task, runs=RUNS["scratch"], batch_size=B, seed=1000 + block, **speed)
+    return np.mean(ended.Y > 0)
 
 
 def supports_found(s, B, block):

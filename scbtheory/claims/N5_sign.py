@@ -207,7 +207,7 @@ def trained(settings=TRAINED, eta=ETA, seed=1, N=3, task_seed=0):
     found = []
     for T, B, runs in settings:
         task = scb.SCB.random(N, T, 2, seed=task_seed)
-        Y = scb.noise.train_signs(task, runs=runs, batch_size=B, step_size=eta, seed=seed)
+        Y = scb.noise.train_signs(task, runs=runs, batch_size=B, step_size=eta, seed=seed).Y
         numbers = floating(task, scb.Parameters.initial(task))
         found.append((Run(numbers, batch=B, rate=scb.noise.rates(task, eta)[2]), int((Y > 0).sum()), runs))
     return found

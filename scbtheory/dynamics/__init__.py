@@ -6,7 +6,8 @@ is a flow of two numbers, always in the order (alpha, beta). Functions take the 
 units of :math:`1/\eta`.
 
 >>> import scbtheory as scb
->>> alpha, beta = scb.dynamics.flow(K_P=0.2, K_Q=0.5, T=1e4, t=scb.dynamics.half_time(K_P=0.2, K_Q=0.5, T=1e4))
+>>> half = scb.dynamics.half_time(K_P=0.2, K_Q=0.5, T=1e4)
+>>> alpha, beta = scb.dynamics.flow(K_P=0.2, K_Q=0.5, T=1e4, t=half)
 >>> round(float(alpha * beta), 2)
 0.5
 """

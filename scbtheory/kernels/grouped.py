@@ -13,12 +13,26 @@ from scbtheory.kernels import packing
 from scbtheory.kernels.compiled import arrange, fill_columns, token_source
 from scbtheory.kernels.threads import share
 
-__all__ = ["CACHE", "gradient"]
+__all__ = ["CACHE", "PARTS", "gradient", "prepared"]
 
 CACHE = 2**20  # bytes: about what a core has for itself
 PAIRED = 1024  # codes of two tokens where one fills a byte: so many bins stay in the fastest cache …
 REPAID = 4  # … and repay being added up if a context has this many times their number of positions
 PARTS = 16  # for threads to share, if batch and memory allow; one number for all machines, so that all sum alike
+
+
+def prepared(task, size, streams, memory):
+    """How the packs of a step are cut, whatever their triggers; the source of their codes; and the laws of the rest."""
+    _, positions, outputs, codes = streams
+    N, T = task.vocab_size, task.context_length
+    m = packing.width(N)
+    pairs = m == 1 and N**2 <= PAIRED and REPAID * N**2 <= T
+    row = 2 * T + 8 * N**2 if pairs else T + 16 * N**m  # bytes: codes, joined ones, a histogram, a table
+    room = min(max(CACHE, 4 * row), memory // PARTS)  # fewer than four rows would visit the column too often
+    at_once = max(1, int(room // row))
+    lanes = max(1, int(min(PARTS // N, size // (8 * m * N), memory // (8 * N * T))))  # of packs with one trigger
+    chances = np.uint64(positions.origin), np.uint64(outputs.origin), task._position_cdfs, task._output_cdfs
+    return (m, pairs, at_once, lanes), token_source(codes, task._code_cdf), chances
 
 
 def gradient(task, theta, size, streams, first, memory, *, projected):
@@ -27,17 +41,9 @@ def gradient(task, theta, size, streams, first, memory, *, projected):
     ``streams``: those of triggers, positions, outputs and codes. Each of at most ``PARTS`` threads holds what fits a
     core's cache or four rows of codes, but only its share of ``memory``; at least one row.
     """
-    triggers, positions, outputs, codes = streams
     N, T = task.vocab_size, task.context_length
-    m = packing.width(N)
-    pairs = m == 1 and N**2 <= PAIRED and REPAID * N**2 <= T
-    row = 2 * T + 8 * N**2 if pairs else T + 16 * N**m  # bytes: codes, joined ones, a histogram, a table
-    room = min(max(CACHE, 4 * row), memory // PARTS)  # fewer than four rows would visit the column too often
-    at_once = max(1, room // row)
-    lanes = max(1, min(PARTS // N, size // (8 * m * N), memory // (8 * N * T)))  # of packs with one trigger
-    arranged = arrange(np.uint64(triggers.origin), first, size, task._trigger_cdf, m)
-    source = token_source(codes, task._code_cdf)
-    chances = np.uint64(positions.origin), np.uint64(outputs.origin), task._position_cdfs, task._output_cdfs
+    (m, pairs, at_once, lanes), source, chances = prepared(task, size, streams, memory)
+    arranged = arrange(np.uint64(streams[0].origin), first, size, task._trigger_cdf, m)
     A, V = np.ascontiguousarray(theta.A.T), np.ascontiguousarray(theta.V)
     one, mu = V.dtype.type(1), task.mu if projected else np.zeros_like(task.mu)
     model = A, V, mu, one / task.mu if projected else np.ones_like(task.mu), one / size

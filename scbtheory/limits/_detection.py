@@ -147,7 +147,7 @@ def samples_for_support(task: SCB, *, false_alarm: float = 0.1, miss: float = 0.
             f"the least weight is {min(q for _, q in entries):g} and φ² is {phi:g}; "
             "1e300 samples do not find every support"
         )
-    return math.ceil(math.exp(brentq(excess, 0.0, high, xtol=1e-6)))
+    return math.ceil(math.exp(brentq(excess, 0.0, high, xtol=1e-12)))
 
 
 def support_by_moments(X, *, false_alarm: float = 0.1):

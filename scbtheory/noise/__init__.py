@@ -7,7 +7,7 @@ cost depends on T.
 - ``_value``: second moment and noise scale of :math:`\hat G_V` (N1, N2)
 - ``_attention``: variance of each coordinate of :math:`\hat G_A`, signal and their ratio (N3)
 - ``_threshold``: the proximal step and the batch that recovers the support (N4)
-- ``_sign``: the probability that training from scratch finds the right sign (N5)
+- ``_sign``, ``_sign_runs``: the probability that training from scratch finds the right sign, and such runs (N5)
 """
 
 from scbtheory.noise._attention import (
@@ -22,11 +22,13 @@ from scbtheory.noise._sign import (
     SignRecursion,
     added_variance,
     rates,
+    sign_batch,
     sign_noise,
     sign_probability,
     sign_recursion,
-    train_signs,
+    sign_steps,
 )
+from scbtheory.noise._sign_runs import SignRuns, train_signs
 from scbtheory.noise._testing import (
     bhattacharyya,
     sign_error_bound,
@@ -49,6 +51,7 @@ __all__ = [
     "BatchTooSmall",
     "RecoveryTerms",
     "SignRecursion",
+    "SignRuns",
     "added_variance",
     "attention_noise_scale",
     "attention_noise_variance",
@@ -63,12 +66,14 @@ __all__ = [
     "rates",
     "recovery_batch",
     "recovery_terms",
+    "sign_batch",
     "sign_error_bound",
     "sign_information",
     "sign_noise",
     "sign_probability",
     "sign_recursion",
     "sign_samples",
+    "sign_steps",
     "sign_test_error",
     "support_batch",
     "threshold",

@@ -28,17 +28,16 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri
 
-from scbtheory.checks import count, positive
+from scbtheory.checks import chance, positive
 from scbtheory.errors import InvalidArgument
-from scbtheory.model import Parameters, centred, contributions
 from scbtheory.noise._checks import BatchTooSmall, correlated, one_tokens
 from scbtheory.task import SCB
 
 ADDED = 0.5  # relative variance that the limit may leave out: it moves a probability by at most 0.05
 SMALL = 0.25  # variance of Y above which the sign is not decided near the saddle
-TOGETHER = 512  # samples that repay a call of the token loops
 
 
 def rates(task: SCB, step_size: float, attention_step_size: float | None = None) -> tuple[float, float, float]:
@@ -243,98 +242,67 @@ def sign_recursion(
     return SignRecursion(rate, value / T, value**2 * sign_noise(task, exact=True) / (T * size))
 
 
-def train_signs(
+def sign_batch(
     task: SCB,
+    probability: float,
     *,
-    runs: int,
-    batch_size: int,
     step_size: float,
-    seed: int,
     attention_step_size: float | None = None,
-    reach: float = 0.5,
-):
-    r"""Train ``runs`` times from scratch with G6's minibatch gradients; return each run's last Y, (runs,) in NumPy.
+    corrected: bool = False,
+) -> float:
+    r"""N5 solved for the batch: :math:`B = \tfrac12\lambda wTx^2` at :math:`x = \Phi^{-1}(\text{probability})`.
 
-    Every step of every run draws fresh samples. A run stops once :math:`|Y|` is at least ``reach``, where its
-    sign is decided (on the right branch Y ends near 2), or after four times the steps that the recursion's
-    mean needs. The fraction of positive Y estimates the probability of the right sign.
-    Small batches go through one call of the token loops together: R runs as one task of R * N triggers.
+    ``corrected`` counts the noise in the attention: :math:`B = \tfrac12\lambda wTx^2(1 + \kappa)`, a cubic equation as
+    :math:`\kappa \propto B^{-2}`.
 
     Parameters
     ----------
-    task : the task that samples are drawn from.
-    runs : how many, at least 1.
-    batch_size : B, samples a step of each run, whole and at least 1.
+    task : the task; its P, Q and μ are read.
+    probability : of the right sign, above ½ and below 1.
     step_size : :math:`\eta_V`, above 0; it serves the attention too unless that has its own.
-    seed : names the stream of samples, from 0 to below 2**64; the same arguments give the same Y.
     attention_step_size : :math:`\eta_A`, above 0, or None.
-    reach : :math:`|Y|` at which a run stops, above 0.
+    corrected : whether the noise in the attention is counted.
 
     Returns
     -------
-    ndarray
-        (runs,), without unit; within ``reach`` of 0 only where the steps ran out.
+    float
+        B in samples, above 0 and not rounded.
 
     Raises
     ------
-    InvalidArgument : an argument is out of its range, K_P or K_Q vanishes, or a batch does not fit the memory.
+    InvalidArgument : the probability or a step size is out of range, or K_P or K_Q vanishes.
     """
-    runs, size = count("runs", runs), count("batch_size", batch_size)
-    value, attention, rate = rates(task, step_size, attention_step_size)
-    reach = positive("reach", reach)
-    steps = 4 * math.ceil(math.log1p(reach * rate * task.context_length / value) / math.log1p(rate))
-    group = min(64, max(1, TOGETHER // size))  # the loops' tables grow like its square
-    firsts = range(0, runs, group)
-    Y = np.zeros(runs)
-    for g, first in enumerate(firsts):
-        live = np.arange(first, min(first + group, runs))
-        state = _Runs(task, len(live), value, attention)
-        for step in range(steps):
-            state.step(task.sample(len(live) * size, seed=seed, step=step * len(firsts) + g))
-            Y[live] = state.coordinate()
-            undecided = np.flatnonzero(np.abs(Y[live]) < reach)
-            if len(undecided) < len(live):
-                state.keep(undecided)
-                live = live[undecided]
-            if not len(live):
-                break
-    return Y
+    if not chance("probability", probability) > 0.5:
+        raise InvalidArgument(f"probability is {probability!r}; expected a number above 0.5 and below 1")
+    *_, rate = rates(task, step_size, attention_step_size)
+    limit = 0.5 * rate * sign_noise(task) * task.context_length * float(ndtri(probability)) ** 2
+    if not corrected:
+        return limit
+    one = added_variance(task, batch_size=1.0, step_size=step_size, attention_step_size=attention_step_size)
+    return float(brentq(lambda B: B**3 - limit * (B**2 + one), limit, limit + (limit * one) ** (1 / 3)))
 
 
-class _Runs:
-    """Several runs of one task, as columns of one attention matrix (T, runs * N) and a stack of values (runs, N, N)."""
+def sign_steps(task: SCB, *, step_size: float, attention_step_size: float | None = None, reach: float = 0.5) -> float:
+    r"""Steps until the recursion's mean is :math:`r`: :math:`n = \log(1 + \lambda Tr/\eta_V)/\log(1 + \lambda)`.
 
-    def __init__(self, task, runs, value, attention):
-        self.task, self.value, self.attention = task, value, attention
-        start, xp = Parameters.initial(task), task.backend.xp
-        self.A, self.V = xp.tile(start.A, (1, runs)), xp.tile(start.V, (runs, 1, 1))
+    Parameters
+    ----------
+    task : the task; its K_P, K_Q and T are read.
+    step_size : :math:`\eta_V`, above 0; it serves the attention too unless that has its own.
+    attention_step_size : :math:`\eta_A`, above 0, or None.
+    reach : r, above 0; at ½ the sign is decided, as on the right branch Y ends near 2.
 
-    def keep(self, which):
-        """Go on with some of the runs."""
-        xp, N = self.task.backend.xp, self.task.vocab_size
-        columns = (which[:, None] * N + np.arange(N)).ravel()
-        self.A = xp.take(self.A, self.task.backend.asarray(columns, xp.int64), axis=1)
-        self.V = xp.take(self.V, self.task.backend.asarray(which, xp.int64), axis=0)
+    Returns
+    -------
+    float
+        n, above 0 and not rounded.
 
-    def step(self, batch):
-        """One step of projected descent (G6) in every run, each with its own part of the batch."""
-        task, xp, R = self.task, self.task.backend.xp, self.V.shape[0]
-        B = len(batch) // R
-        run = xp.arange(R * B, dtype=xp.int64, device=task.backend.device) // B
-        column = xp.astype(batch.trigger, xp.int64) + run * task.vocab_size
-        models = Parameters(self.A, self.V)
-        into_A, into_V = contributions(task, models, batch, B, projected=True, column=column)
-        self.A, self.V = self.A - centred(task, into_A) * self.attention, self.V - into_V * self.value
-
-    def coordinate(self):
-        """Each run's Y, by projection on P' and Q'."""
-        task, xp = self.task, self.task.backend.xp
-        change = task.P - task.mu[:, None]
-        beta = xp.sum(xp.sum(self.V * change, axis=1) * task.mu, axis=1) / task.K_P
-        flat = xp.tile(task.Q - 1 / task.context_length, (1, self.V.shape[0]))
-        each = xp.reshape(xp.sum(self.A * flat, axis=0), (self.V.shape[0], task.vocab_size))
-        weight = math.sqrt(self.value * task.K_Q / (self.attention * task.K_P))
-        return task.backend.to_numpy(beta + (each @ task.mu) * (weight / task.K_Q))
+    Raises
+    ------
+    InvalidArgument : a number is not a finite one above 0, or K_P or K_Q vanishes.
+    """
+    value, _, rate = rates(task, step_size, attention_step_size)
+    return math.log1p(positive("reach", reach) * rate * task.context_length / value) / math.log1p(rate)
 
 
 def _cross(task, Py) -> float:

@@ -4,10 +4,8 @@ from scbtheory.plots._foundations import convergence, curvature, task
 from scbtheory.plots._learning import (
     algorithm,
     attention_patterns,
-    bypass,
     comparison,
     course,
-    least_batches,
     positions,
     side_by_side,
     softmax_flow,
@@ -21,11 +19,12 @@ from scbtheory.plots._limits import (
     samples_against_length,
     sticky_search,
 )
-from scbtheory.plots._noise import noise_scale, sign_collapse, support_batches, thresholded_column
+from scbtheory.plots._noise import branches, noise_scale, sign_collapse, support_batches, thresholded_column
 from scbtheory.plots._opening import model, story
 from scbtheory.plots._performance import DeviceResults, Results
 from scbtheory.plots._stages import creep, half_time_errors, linearisation, phase_portrait, rise, rounding
 from scbtheory.plots._style import Picture
+from scbtheory.plots._transfer import bypass, least_batches, savings
 
 __all__ = [
     "DeviceResults",
@@ -33,6 +32,7 @@ __all__ = [
     "Results",
     "algorithm",
     "attention_patterns",
+    "branches",
     "budgets",
     "bypass",
     "comparison",
@@ -53,6 +53,7 @@ __all__ = [
     "rise",
     "rounding",
     "samples_against_length",
+    "savings",
     "side_by_side",
     "sign_collapse",
     "softmax_flow",

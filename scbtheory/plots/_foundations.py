@@ -8,7 +8,19 @@ from matplotlib.colors import to_hex
 
 import scbtheory as scb
 from scbtheory.checks import below
-from scbtheory.plots._style import BLACK, BLUE, CYCLE, GREEN, ORANGE, RED, SEQUENTIAL, Picture, canvas, panel_letters
+from scbtheory.plots._style import (
+    BLACK,
+    BLUE,
+    CYCLE,
+    GREEN,
+    ORANGE,
+    RED,
+    SEQUENTIAL,
+    Picture,
+    canvas,
+    legend,
+    panel_letters,
+)
 
 
 def task(task: scb.SCB, batch: scb.Batch, sample: int = 0) -> Picture:
@@ -48,7 +60,7 @@ def task(task: scb.SCB, batch: scb.Batch, sample: int = 0) -> Picture:
             stems = right.stem(rows + (n - N / 2) * 0.12, Q[rows, n], linefmt=colours[n], markerfmt="o", basefmt=" ")
             stems.set_label(f"trigger {n}")
         right.set(xlabel="position $t$", ylabel="$q_t^{(k)}$", xlim=(-0.7, T - 0.3), ylim=(0, 1.4 * Q.max()))
-        right.legend(ncols=2)
+        legend(right, ncols=2)
         right.set_title("(b)  columns of $Q$", loc="left", fontsize=10)
         _context(strip, tokens, k, o, position, np.flatnonzero(Q[:, k]), colours[k])
         return picture
@@ -68,7 +80,7 @@ def _context(ax, tokens, k, o, position, support, colour):
         "", (T + 2.5, 0.6), (position, 0.6), arrowprops={"arrowstyle": "->", "connectionstyle": "arc3,rad=-0.12"}
     )
     for x, label in ((T + 0.5, "trigger"), (T + 2.5, "output")):
-        ax.text(x, -0.75, label, ha="center", va="top", fontsize=8)
+        ax.text(x, -0.75, label, ha="center", va="top", fontsize=9)
     ax.set(xlim=(-1, T + 4), ylim=(-1.3, 1.5))
     ax.set_axis_off()
     ax.set_title("(c)  one sample: the trigger's positions in colour, the copied one framed", loc="left", fontsize=10)
@@ -118,7 +130,7 @@ def convergence(task: scb.SCB, theta: scb.Parameters, sizes, *, repeats: int = 2
                 label = rf"$\hat G_{name}$, {repeats} batches" if i == 0 else None
                 ax.errorbar(size, np.sqrt(mean), bars, fmt="o", ms=4, color=colour, label=label, capsize=2)
         ax.set(xlabel="batch size $B$", ylabel=r"$\|\hat G - G\|_\mu$")
-        ax.legend(ncols=2)
+        legend(ax, ncols=2)
         return picture
 
 
@@ -167,13 +179,13 @@ def curvature(lengths, *, vocab_size: int = 3, seed: int = 0, steps: int = 60) -
             ylabel=r"largest curvature in $a^{(k)}$",
             ylim=(None, 30 * max(tops)),
         )
-        axes[0].legend(loc="upper left")
+        legend(axes[0])
         task = scb.SCB.random(vocab_size, lengths[-1], 2, seed=seed)
         limit = 2 / scb.population.attention_curvature(task, task.P)[1].max()
         for factor, colour, style in ((0.95, BLUE, "-"), (1.05, RED, "--")):
             axes[1].semilogy(_descend(task, factor * limit, steps), style, color=colour, label=f"{factor:g} × limit")
         axes[1].set(xlabel="step of gradient descent on $A$, at $V = P$", ylabel="sum of attention minus 1")
-        axes[1].legend(title=f"step size, $T$ = {lengths[-1]}")
+        legend(axes[1], title=f"step size, $T$ = {lengths[-1]}")
         panel_letters(axes)
         return picture
 

@@ -8,18 +8,19 @@ from itertools import pairwise
 import numpy as np
 
 import scbtheory as scb
-from scbtheory import dynamics, sweeps, transfer
+from scbtheory import dynamics, sweeps
 from scbtheory.plots._style import (
     BLACK,
     BLUE,
     CYCLE,
     GREEN,
     ORANGE,
-    PINK,
+    PURPLE,
     RED,
     SEQUENTIAL,
     Picture,
     canvas,
+    legend,
     panel_letters,
 )
 
@@ -45,7 +46,7 @@ def course(task: scb.SCB, runs, *, step_size: float) -> Picture:
     growth = math.log(1 + step_size)
     first = math.acosh(1 + 0.1 * T * task.K_Q) / growth
     half = math.log(2 * T * task.K_Q) / growth
-    with canvas(size=(6.8, 3.6)) as (picture, ax):
+    with canvas(size=(6.0, 3.6)) as (picture, ax):
         ax.axvspan(0, first, color=ORANGE, alpha=0.12, lw=0)
         ax.axvspan(first, half, color=GREEN, alpha=0.12, lw=0)
         ax.text(first / 2, 1.12, r"stage 1: $\alpha < 0.1$", ha="center", fontsize=9)
@@ -57,7 +58,7 @@ def course(task: scb.SCB, runs, *, step_size: float) -> Picture:
             ax.plot(run.step, run.alpha, color=BLUE, lw=1.2, alpha=0.6, label=r"$\alpha$, trained" if i == 0 else None)
             ax.plot(run.step, run.beta, color=ORANGE, lw=1.2, alpha=0.6, label=r"$\beta$, trained" if i == 0 else None)
         ax.set(xlabel="step", ylabel=r"$\alpha$, $\beta$", ylim=(-0.05, 1.25), xlim=(0, steps))
-        ax.legend(loc="center left", fontsize=8)
+        legend(ax)
         return picture
 
 
@@ -87,7 +88,7 @@ def algorithm(runs) -> Picture:
             for run in runs:
                 ax.loglog(run.samples[1:], getattr(run, column)[1:], color=BLACK, lw=1, alpha=0.5)
             ax.set(xlabel="samples", ylabel=label, xlim=(runs[0].samples[1] / 2, None))
-        axes[0].legend(fontsize=8, title="stage", loc="lower left")
+        legend(axes[0], title="stage", outside=True, ncols=3)  # on the shades its colours would be mixed
         panel_letters(axes)
         return picture
 
@@ -110,7 +111,7 @@ def comparison(found: sweeps.Comparison, names=None) -> Picture:
         for ax, (column, label) in zip(axes, DISTANCES, strict=True):
             for (name, _), colour, style in zip(
                 [(n, None) for n in names or found.histories],
-                (BLUE, RED, ORANGE, GREEN, PINK),
+                (BLUE, RED, ORANGE, GREEN, PURPLE),
                 ("-", "--", "-.", ":", "-"),
                 strict=False,
             ):
@@ -119,39 +120,8 @@ def comparison(found: sweeps.Comparison, names=None) -> Picture:
                 ax.loglog(grid, middle, style, color=colour, label=name)
                 ax.fill_between(grid, low, high, color=colour, alpha=0.18, lw=0)
             ax.set(xlabel="samples", ylabel=label)
-        axes[0].legend(fontsize=8, loc="lower left")
+        legend(axes[0])
         panel_letters(axes)
-        return picture
-
-
-def bypass(*, K_P: float, K_Q: float, T: float, K_hat: float, correlations) -> Picture:
-    r"""Draw attention against time after pretraining, for several correlations, beside training from scratch.
-
-    Parameters
-    ----------
-    K_P, K_Q, T : of the task.
-    K_hat : :math:`\|\hat P'\|_\mu^2` of the pretrained matrix.
-    correlations : values of :math:`K_\times`; only the first five are drawn.
-
-    Returns
-    -------
-    Picture
-        α against time in units of 1/η, until 1.7 half times from scratch.
-
-    Raises
-    ------
-    InvalidArgument : a constant is out of range, T too small for a first stage, or :math:`K_\times^2 > K_{\hat P}K_P`.
-    """
-    system = {"K_P": K_P, "K_Q": K_Q, "T": T}
-    t = np.linspace(0, 1.7 * dynamics.half_time(**system), 400)
-    with canvas(size=(6.6, 3.4)) as (picture, ax):
-        ax.plot(t, dynamics.flow(t=t, **system)[0], color=BLACK, lw=2.2, ls="--", label="from scratch")
-        for K_cross, colour in zip(correlations, (BLUE, GREEN, ORANGE, PINK, RED), strict=False):
-            alpha = transfer.flow(t=t, K_hat=K_hat, K_cross=K_cross, **system)[0]
-            ax.plot(t, alpha, color=colour, label=rf"$K_\times = {K_cross:g}$")
-        ax.axhline(0, color=BLACK, lw=0.6)
-        ax.set(xlabel=r"time, in units of $1/\eta$", ylabel=r"attention $\alpha$", ylim=(-1.35, None))
-        ax.legend(fontsize=8, ncols=2, loc="lower right")
         return picture
 
 
@@ -169,11 +139,11 @@ def step_sizes(found: sweeps.Comparison, names, column: str = "distance_A") -> P
     Picture
         Both axes logarithmic; runs that diverged lie on a line at three times the largest error.
     """
-    with canvas(size=(6.4, 3.5)) as (picture, ax):
+    with canvas(size=(5.8, 3.5)) as (picture, ax):
         curves = {name: _by_step(found, name, column) for name in names}
         top = 3 * max(v[np.isfinite(v)].max() for _, values in curves.values() for v in values if np.isfinite(v).any())
         for (name, (steps, values)), colour, marker in zip(
-            curves.items(), (RED, BLUE, GREEN, PINK), "soD^", strict=False
+            curves.items(), (RED, BLUE, GREEN, PURPLE), "soD^", strict=False
         ):
             shown = [np.where(np.isfinite(v), v, top) for v in values]
             ax.loglog(steps, [np.median(v) for v in shown], color=colour, lw=1.4, label=name)
@@ -182,7 +152,7 @@ def step_sizes(found: sweeps.Comparison, names, column: str = "distance_A") -> P
         ax.axhline(top, color=BLACK, lw=0.8, ls=":")
         ax.annotate("diverged", (1, top), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9)
         ax.set(xlabel="step size", ylabel=f"final {dict(DISTANCES)[column]}")
-        ax.legend(fontsize=9)
+        legend(ax)
         return picture
 
 
@@ -190,31 +160,6 @@ def _by_step(found, name, column):
     """Step sizes in increasing order, and the final errors of all seeds at each."""
     tried = sorted((stages[0].step_size, v) for v, stages in enumerate(found.variants[name]))
     return [step for step, _ in tried], [found.final(name, column, v) for _, v in tried]
-
-
-def least_batches(families, experiment) -> Picture:
-    """Draw E3's least batches against T, every search a point, over the batches stated for the same sizes.
-
-    Parameters
-    ----------
-    families : two of (name, kind, sizes): kind ``"scratch"`` or ``"transfer"``, a size what ``setting`` takes.
-    experiment : E3's module, or what has its functions ``along``, ``setting``, ``statement`` and ``searched``.
-
-    Returns
-    -------
-    Picture
-        A line and points for each family, both axes logarithmic.
-    """
-    with canvas(size=(6.4, 3.5)) as (picture, ax):
-        for (name, kind, sizes), colour, marker in zip(families, (RED, BLUE), "so", strict=True):
-            lengths = experiment.along(sizes)
-            stated = [experiment.statement(experiment.setting(*size))[kind == "transfer"] for size in sizes]
-            ax.loglog(lengths, stated, color=colour, lw=1.4, label=name.removesuffix(", over T"))
-            for T, row in zip(lengths, experiment.searched(kind, tuple(sizes)), strict=True):
-                ax.loglog(T * 1.05 ** (np.arange(len(row)) - (len(row) - 1) / 2), row, marker, color=colour, ms=4.5)
-        ax.set(xlabel="context length $T$", ylabel="least batch")
-        ax.legend(fontsize=9)
-        return picture
 
 
 def attention_patterns(task: scb.SCB, models: dict[str, scb.Parameters]) -> Picture:
@@ -270,7 +215,7 @@ def side_by_side(pairs) -> Picture:
                 axes[1].plot(history.step, history.loss, style, color=colour, lw=1.1, alpha=0.7)
         axes[0].set(xlabel="step", ylabel=r"$\alpha\beta$")
         axes[1].set(xlabel="step", ylabel="population loss")
-        axes[0].legend()
+        legend(axes[0])
         panel_letters(axes)
         return picture
 
@@ -293,17 +238,17 @@ def softmax_flow(*, K_P: float, K_Q: float, T: float) -> Picture:
     """
     system = {"K_P": K_P, "K_Q": K_Q, "T": T}
     t = np.linspace(0, 2.2 * dynamics.half_time(**system), 400)
-    with canvas(size=(6.4, 3.3)) as (picture, ax):
+    with canvas(size=(5.8, 3.3)) as (picture, ax):
         ax.plot(t, dynamics.flow(t=t, **system)[0], color=BLACK, ls="--", label="linear")
         for scale, colour, label in (
-            ("none", PINK, "softmax, as it is"),
+            ("none", PURPLE, "softmax, as it is"),
             ("start", ORANGE, r"softmax, logits $T^2$ times faster"),
             ("peak", BLUE, r"softmax, logits $(\max_t a_t)^{-2}$ times faster"),
         ):
             ax.plot(t, scb.softmax.flow(t=t, scale=scale, **system)[0], color=colour, label=label)
         ax.set(xlabel=r"time, in units of $1/\eta$", ylabel=r"attention $\alpha$")
         ax.set_ylim(-0.03, 1.45)
-        ax.legend(fontsize=8, loc="upper left")
+        legend(ax)
         return picture
 
 
@@ -337,13 +282,13 @@ def positions(*, first: float, second: float, T: float, lengths=(100, 300, 1000,
         axes[0].plot([], [], color=BLACK, ls="--", lw=1.2, label="linear")
         axes[0].axvline(c * T, color=BLACK, lw=0.8, ls=":", label="$cT$, predicted")
         axes[0].set(xlabel=r"time, in units of $1/\eta$", ylabel="attention on the position", ylim=(-0.02, 0.92))
-        axes[0].legend(fontsize=8, loc="upper left")
+        legend(axes[0])
         for n, times in enumerate((_arrivals(lengths, first, second), _linear_arrivals(lengths, first, second))):
             style = {"marker": "os"[n], "ls": "none", "color": (ORANGE, BLACK)[n], "label": ("softmax", "linear")[n]}
             axes[1].loglog(lengths, times, **style)
         axes[1].loglog(lengths, c * np.array(lengths), color=ORANGE, lw=1, label=f"$cT$, $c = {c:.3f}$")
         axes[1].set(xlabel="context length $T$", ylabel="time until the second is found")
-        axes[1].legend(fontsize=8, loc="upper left")
+        legend(axes[1])
         panel_letters(axes)
         return picture
 

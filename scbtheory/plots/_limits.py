@@ -13,7 +13,7 @@ from scipy.stats import chi2
 import scbtheory as scb
 from scbtheory import dynamics, limits, noise, training
 from scbtheory.plots._noise import _recovers, _smallest
-from scbtheory.plots._style import BLACK, BLUE, GREEN, ORANGE, RED, Picture, canvas, panel_letters
+from scbtheory.plots._style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, Picture, canvas, legend, panel_letters
 
 MOST = 5e7  # tokens of a run that is measured
 LEVEL = 1.25  # of N4's threshold after transfer: at 1 it lets noise pass too often for nine runs in ten
@@ -43,18 +43,18 @@ def moment_search(task: scb.SCB, *, samples: int, seed: int = 0) -> Picture:
     on, cut = task.backend.to_numpy(task.Q) > 0, limits.detection_threshold(N=N, T=T, false_alarm=0.1)
     with canvas(columns=2, size=(7.6, 3.2)) as (picture, axes):
         ax = axes[0]
-        ax.semilogy(np.flatnonzero(~on[:, 0]), X[~on[:, 0], 0], ".", ms=2.5, color="#767676", label="off the support")
+        ax.semilogy(np.flatnonzero(~on[:, 0]), X[~on[:, 0], 0], ".", ms=2.5, color=GREY, label="off the support")
         ax.plot(np.flatnonzero(on[:, 0]), X[on[:, 0], 0], "o", color=BLUE, label="support")
         ax.axhline(cut, color=RED, lw=1.2, label="threshold")
         ax.set(xlabel="position $t$", ylabel="$X_t$ of one trigger", ylim=(1e-2, 100 * X[:, 0].max()))
-        ax.legend(loc="upper center", ncols=2, fontsize=9)
+        legend(ax, ncols=2)
         ax, values = axes[1], np.sort(X[~on])[::-1]
         grid = np.linspace(0, max(cut, values[0]) * 1.1, 300)
         ax.semilogy(grid, chi2.sf(grid, (N - 1) ** 2), color=BLACK, lw=1.2, label=r"$\chi^2$, $(N-1)^2$ degrees")
-        ax.semilogy(values, np.arange(1, len(values) + 1) / len(values), ".", ms=3, color="#767676", label="drawn")
+        ax.semilogy(values, np.arange(1, len(values) + 1) / len(values), ".", ms=3, color=GREY, label="drawn")
         ax.axvline(cut, color=RED, lw=1.2)
         ax.set(xlabel="$x$", ylabel=r"share with $X_t > x$", ylim=(0.1 / (T * N), 2))
-        ax.legend(loc="lower left", fontsize=9)
+        legend(ax)
         panel_letters(axes, ("one trigger", "off the supports, all triggers"))
         return picture
 
@@ -88,16 +88,16 @@ def samples_against_length(lengths, *, tried=(), vocab_size=3, sparsity=2, seed=
         ("moments, from scratch", BLUE, "o", _by_moments),
         ("one step, after transfer", GREEN, "D", _by_transfer),
     )
-    with canvas(size=(6.8, 3.9)) as (picture, ax):
+    points: list[Any] = []
+    with canvas(size=(6.0, 3.9)) as (picture, ax):
         for name, colour, marker, way in ways:
             ax.loglog(lengths, [way(tasks[T], transferred, None) for T in lengths], color=colour, label=name)
             short = [T for T in tried if way(tasks[T], transferred, None) * T <= MOST]
-            ax.loglog(short, [way(tasks[T], transferred, runs) for T in short], marker, color=colour, ms=5)
+            points += ax.loglog(short, [way(tasks[T], transferred, runs) for T in short], marker, color=colour, ms=5)
         bound = [limits.fano_samples(tasks[T], error=0.1) for T in lengths]
         ax.loglog(lengths, bound, color=BLACK, lw=1.2, ls="--", label="nobody, below (Fano)")
-        ax.plot([], [], "o", color="#767676", ms=5, label="measured")
         ax.set(xlabel="context length $T$", ylabel="samples until every support is found")
-        ax.legend(loc="upper left", fontsize=9)
+        legend(ax, [(tuple(points), "measured")])
         return picture
 
 
@@ -111,7 +111,7 @@ def _by_boosting(task, _, runs, step=0.1):
     speed = {"step_size": step / K_Q, "attention_step_size": step / task.K_P}
 
     def right(size):
-        return float(np.mean(noise.train_signs(task, runs=runs, batch_size=size, seed=17, **speed) > 0))
+        return float(np.mean(noise.train_signs(task, runs=runs, batch_size=size, seed=17, **speed).Y > 0))
 
     return _smallest(predicted, right) * steps
 
@@ -160,7 +160,7 @@ def efficiency(task: scb.SCB, *, samples, runs: int = 40, steps=(0.2, 0.1, 0.05)
     bound = sum(limits.cramer_rao(task, "known"))
     stated = 1.5 * sum(limits.least_squares_error(task, "known")) / bound
     speed: dict[str, Any] = {"eta_V": 1 / task.K_Q, "eta_A": 1 / task.K_P, "tolerance": 0.0}
-    with canvas(size=(6.8, 4.0)) as (picture, ax):
+    with canvas(size=(6.0, 4.0)) as (picture, ax):
         for step, colour, marker in zip(steps, (RED, ORANGE, GREEN), "sD^", strict=True):
             curves = [
                 _errors(task, training.Refit(batch_size, step_size=step, max_steps=n // batch_size, **speed), runs)
@@ -173,7 +173,7 @@ def efficiency(task: scb.SCB, *, samples, runs: int = 40, steps=(0.2, 0.1, 0.05)
         ax.axhline(stated, color=BLACK, lw=1.2, ls=":", label="averaged over two thirds, small steps")
         ax.set(xscale="log", yscale="log", xlabel="samples $n$", ylabel="$n$ × error / bound")
         ax.yaxis.set_major_formatter("{x:g}")
-        ax.legend(fontsize=9, loc="upper right")
+        legend(ax)
         return picture
 
 
@@ -229,7 +229,7 @@ def sticky_search(task: scb.SCB, stickiness: float, *, samples: int, reach: int 
             ax.vlines(at, 0, law[at], color=BLACK, lw=1.2, label=name)
             ax.plot(at, found[at], "o", ms=4, color=BLUE, label="measured")
             ax.set(xlabel="position $t$")
-            ax.legend(fontsize=9, loc="upper right")
+            legend(ax)
         axes[0].set_ylabel("weight")
         panel_letters(axes, ("from each token", "less its neighbours"))
         return picture
@@ -258,7 +258,7 @@ def budgets(epsilon: float, *, vocab_size=3, context_length=1000, sparsity=2, se
         ("vocabulary size $N$", [(N, context_length, sparsity) for N in (3, 6, 12)], 0),
         ("sparsity $s$", [(vocab_size, context_length, s) for s in (1, 2, 4)], 2),
     )
-    colours = {"boost": RED, "moments": BLUE, "step": GREEN, "last stage": "#9a9a9a"}
+    colours = {"boost": RED, "moments": BLUE, "step": GREEN, "last stage": GREY}
     with canvas(columns=3, size=(8.2, 3.4)) as (picture, axes):
         for ax, (label, of, along) in zip(axes, sizes, strict=True):
             for i, (N, T, s) in enumerate(of):
@@ -269,12 +269,12 @@ def budgets(epsilon: float, *, vocab_size=3, context_length=1000, sparsity=2, se
                         ax.bar(x, samples / total, 0.26, bottom=low, color=colours[stage], lw=0)
                         low += samples / total
                     ax.text(x, 1.03, f"{float(f'{total:.2g}'):,.0f}", rotation=90, ha="center",
-                            va="bottom", fontsize=7.5)  # fmt: skip
+                            va="bottom", fontsize=9)  # fmt: skip
             ax.set(ylim=(0, 1.45), yticks=(0, 0.5, 1), xlabel=label, xticks=range(len(of)))
             ax.set_xticklabels([f"{size[along]:,}".replace(",", "\u202f") for size in of])
         axes[0].set_ylabel("share of the samples")
         handles = [Patch(color=colour, label=name) for name, colour in colours.items()]
-        picture.figure.legend(handles=handles, loc="outside lower center", fontsize=9, ncols=4)
+        picture.figure.legend(handles=handles, loc="outside lower center", ncols=4)
         panel_letters(axes, ("over T", "over N", "over s"))
         return picture
 
@@ -316,7 +316,7 @@ def coverage(task: scb.SCB, *, epsilon=0.05, delta=0.1, transferred=0.7, runs: i
         return task.inner(away.A, away.A) + task.inner(away.V, away.V) <= epsilon
 
     parts = 2.0 ** -np.arange(10)
-    with canvas(size=(6.4, 3.6)) as (picture, ax):
+    with canvas(size=(5.8, 3.6)) as (picture, ax):
         for name, colour, marker, phase, stated in (
             ("T5: one step after transfer", GREEN, "D", step, batch),
             ("L8: search", BLUE, "o", search, enough.search),
@@ -329,7 +329,7 @@ def coverage(task: scb.SCB, *, epsilon=0.05, delta=0.1, transferred=0.7, runs: i
             ax.semilogx(parts, found, marker=marker, ms=5, color=colour, label=f"{name}, of {stated}")
         ax.plot(1, 1 - delta, "_", color=BLACK, ms=14, mew=2, label=f"promised: {1 - delta:g}")
         ax.set(xlabel="part of the samples that are certainly enough", ylabel="runs that succeed", ylim=(-0.05, 1.1))
-        ax.legend(loc="upper left", fontsize=9)
+        legend(ax)
         return picture
 
 

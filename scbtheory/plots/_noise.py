@@ -10,9 +10,11 @@ from scipy.stats import binomtest
 
 import scbtheory as scb
 from scbtheory import dynamics, noise
-from scbtheory.plots._style import BLACK, BLUE, GREEN, ORANGE, PINK, RED, Picture, canvas, panel_letters
+from scbtheory.checks import below
+from scbtheory.errors import InvalidArgument
+from scbtheory.plots._style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, Picture, canvas, legend, panel_letters
 
-SHADES = (BLUE, ORANGE, GREEN, RED, PINK)
+SHADES = (BLUE, ORANGE, GREEN, RED, PURPLE)
 
 
 def noise_scale(lengths, *, vocab_size=3, sparsity=2, seed=0, points=6, batches=300, size=16) -> Picture:
@@ -52,7 +54,7 @@ def noise_scale(lengths, *, vocab_size=3, sparsity=2, seed=0, points=6, batches=
             ax.axvline(1, color=BLACK, lw=0.8, ls=":")
             ax.set(xlabel="time, in half times")
         axes[0].set_ylabel("noise scale, in samples")
-        axes[0].legend(loc="upper center", fontsize=8)
+        legend(axes[0])
         panel_letters(axes, ("centred by $\\mu$", "not centred"))
         return picture
 
@@ -92,13 +94,13 @@ def sign_collapse(lengths, ratios, *, runs=100, step_size=0.1, vocab_size=3, spa
     ------
     InvalidArgument : a number is out of range.
     """
-    with canvas(size=(6.4, 3.6)) as (picture, ax):
+    with canvas(size=(5.8, 3.8)) as (picture, ax):
         top = max(ratios) * 1.6
         first = scb.SCB.random(vocab_size, lengths[0], sparsity, seed=seed)
         grid = np.geomspace(min(ratios) / 1.6, top, 200)
         curve = ndtr(np.sqrt(2 * grid / noise.sign_noise(first)))
         ax.semilogx(grid, curve, color=BLACK, lw=1.4, label=r"$\Phi(\sqrt{2B/(\eta wT)})$")
-        ax.plot([], [], color="grey", lw=1, ls="--", label="with the noise that attention adds")
+        ax.plot([], [], color=GREY, lw=1, ls="--", label="with the noise that attention adds")
         ax.axhline(0.5, color=BLACK, lw=0.8, ls=":")
         for i, (T, colour, marker) in enumerate(zip(lengths, SHADES, "osD^v", strict=False)):
             task = scb.SCB.random(vocab_size, T, sparsity, seed=seed)
@@ -110,7 +112,7 @@ def sign_collapse(lengths, ratios, *, runs=100, step_size=0.1, vocab_size=3, spa
             ax.semilogx(grid, refined, color=colour, lw=1, ls="--")
             for j, ratio in enumerate(ratios):
                 size = max(1, round(ratio * step_size * T))
-                signs = noise.train_signs(task, runs=runs, batch_size=size, seed=seed + 1 + 97 * i + j, **steps) > 0
+                signs = noise.train_signs(task, runs=runs, batch_size=size, seed=seed + 1 + 97 * i + j, **steps).Y > 0
                 interval = binomtest(int(signs.sum()), runs).proportion_ci(method="wilson")
                 share = signs.mean()
                 bars = [[share - interval.low], [interval.high - share]]
@@ -120,7 +122,49 @@ def sign_collapse(lengths, ratios, *, runs=100, step_size=0.1, vocab_size=3, spa
                 )  # beside each other, so that bars can be told apart
                 ax.errorbar(x, share, bars, fmt=marker, ms=5, color=colour, capsize=2, label=label)
         ax.set(xlabel=r"$B/(\eta T)$", ylabel="share of runs with the right sign", ylim=(0.4, 1.03))
-        ax.legend(loc="lower right", fontsize=8)
+        legend(ax, outside=True)
+        return picture
+
+
+def branches(task: scb.SCB, runs, *, trigger: int = 0) -> Picture:
+    r"""Draw runs from scratch that took either branch, and the attention that a run on each has learned.
+
+    Parameters
+    ----------
+    task : the task that was trained on.
+    runs : a :class:`scbtheory.training.History` each; the sign of its last :math:`\alpha` is its branch.
+    trigger : whose column of the first run on each branch is drawn.
+
+    Returns
+    -------
+    Picture
+        (a) :math:`\alpha` against the step; (b) attention above uniform, as a share of its largest size, by position.
+
+    Raises
+    ------
+    InvalidArgument : no run, or every run, took the right branch; or there is no such trigger.
+    """
+    trigger = below("trigger", trigger, task.vocab_size)
+    right, wrong = ([run for run in runs if (run.alpha[-1] > 0) == side] for side in (True, False))
+    if not right or not wrong:
+        raise InvalidArgument(f"{len(right)} of {len(runs)} runs took the right branch; expected runs on both")
+    Q = task.backend.to_numpy(task.Q)[:, trigger]
+    with canvas(columns=2, size=(7.6, 3.2)) as (picture, axes):
+        pairs = ((right, BLUE, "o", "-", "right branch"), (wrong, RED, "s", "--", "wrong branch"))
+        for some, colour, marker, style, name in pairs:
+            for i, run in enumerate(some):
+                axes[0].plot(run.step, run.alpha, style, color=colour, lw=1.2, label=name if i == 0 else None)
+            column = task.backend.to_numpy(some[0].theta.A)[:, trigger] - 1 / task.context_length
+            column = column / np.abs(column).max()
+            axes[1].plot(np.flatnonzero(Q == 0), column[Q == 0], marker, color=colour, ms=1.5, alpha=0.5)
+            axes[1].plot(np.flatnonzero(Q), column[Q > 0], marker, color=colour, label=f"support, {name}")
+        axes[0].axhline(0, color=BLACK, lw=0.6)
+        axes[1].axhline(0, color=BLACK, lw=0.6)
+        axes[0].set(xlabel="step", ylabel=r"$\alpha$")
+        axes[1].set(xlabel="position $t$", ylabel="attention above uniform", ylim=(-1.15, 1.15))
+        for ax in axes:
+            legend(ax)
+        panel_letters(axes)
         return picture
 
 
@@ -154,13 +198,13 @@ def thresholded_column(task: scb.SCB, alpha: float, beta: float, *, batch_size: 
     with canvas(columns=2, size=(7.6, 3.1), sharey=True) as (picture, axes):
         for ax, A in zip(axes, (plain, sparse), strict=True):
             column = task.backend.to_numpy(A)[:, 0]
-            ax.plot(np.flatnonzero(~support), column[~support], ".", ms=2.5, color="#8a8a8a", label="off the support")
+            ax.plot(np.flatnonzero(~support), column[~support], ".", ms=2.5, color=GREY, label="off the support")
             ax.plot(np.flatnonzero(support), column[support], "o", color=BLUE, label="support")
             ax.set(xlabel="position $t$")
         cut = float(level[0]) * step
         axes[0].axhspan(-cut, cut, color=GREEN, alpha=0.18, lw=0, label="threshold")
         axes[0].set_ylabel("attention $a_t^{(0)}$")
-        axes[0].legend(fontsize=8, loc="upper left")
+        legend(axes[0])
         panel_letters(axes, ("plain step", "proximal step"))
         return picture
 
@@ -194,14 +238,13 @@ def support_batches(lengths, *, alpha=0.0, beta=0.2, c=1.25, vocab_size=3, spars
             _smallest(formula[-1], lambda B, task=task, theta=theta: _recovers(task, theta, B, c, seed, trials))
         )
         found_flat.append(_measured_noise_batch(task, theta, seed))
-    with canvas(size=(6.4, 3.5)) as (picture, ax):
+    with canvas(size=(5.8, 3.5)) as (picture, ax):
         ax.loglog(lengths, flat, color=RED, label="noise of all $T$ positions below the signal")
-        ax.loglog(lengths, found_flat, "s", color=RED, ms=5)
+        squares = ax.loglog(lengths, found_flat, "s", color=RED, ms=5)
         ax.loglog(lengths, formula, color=BLUE, label=r"support through a threshold: $\propto \log(TN)$")
-        ax.loglog(lengths, found, "o", color=BLUE, ms=5)
-        ax.plot([], [], "o", color=BLACK, ms=5, label="measured")
+        dots = ax.loglog(lengths, found, "o", color=BLUE, ms=5)
         ax.set(xlabel="context length $T$", ylabel="batch size for one step")
-        ax.legend(fontsize=8)
+        legend(ax, [((*squares, *dots), "measured")])
         return picture
 
 

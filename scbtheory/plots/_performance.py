@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scbtheory.plots._style import CYCLE, Picture, canvas, panel_letters
+from scbtheory.plots._style import CYCLE, GREY, SKY, Picture, canvas, legend, panel_letters
 
 LABELS = {
     "scbtheory": "scbtheory, as many tokens in a byte as fit",
@@ -74,7 +74,7 @@ class Results:
     def picture(self) -> Picture:
         """Draw every peer's step at every size, and this package's tokens a second along N, T and B."""
         with canvas(columns=2, size=(7.6, 4.6), width_ratios=(1.5, 1)) as (picture, axes):
-            for peer, colour, marker in zip(self.peers, (*CYCLE, "#888888"), "oPsv^<>D", strict=False):
+            for peer, colour, marker in zip(self.peers, (*CYCLE, SKY), "oPsv^<>D", strict=False):
                 runs = [self.found[peer, size] for size in self.sizes]
                 middle = np.array([r["ms"] for r in runs])
                 bars = np.abs([middle - [r["ms_low"] for r in runs], [r["ms_high"] for r in runs] - middle])
@@ -82,8 +82,8 @@ class Results:
                     range(len(runs)), middle, bars, fmt=marker, color=colour, ms=5, capsize=2, label=LABELS[peer]
                 )
             axes[0].set(yscale="log", xlabel="$N$, $T$, $B$", ylabel="ms a step", xlim=(-0.5, len(self.sizes) - 0.5))
-            axes[0].set_xticks(range(len(self.sizes)), ["\n".join(map(str, size)) for size in self.sizes], fontsize=8)
-            picture.figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=2, loc="outside lower center")
+            axes[0].set_xticks(range(len(self.sizes)), ["\n".join(map(str, size)) for size in self.sizes], fontsize=9)
+            picture.figure.legend(*axes[0].get_legend_handles_labels(), ncols=2, loc="outside lower center")
             for axis, colour, marker in zip(AXES, CYCLE, "osD", strict=False):
                 runs = [r for r in self.stored["scaling"] if r["axis"] == axis]
                 place = "NTB".index(axis)
@@ -92,7 +92,7 @@ class Results:
                     [r["size"][place] for r in runs], rate, marker + "-", color=colour, ms=4, label=AXES[axis]
                 )
             axes[1].set(xlabel="size", ylabel="billion tokens a second", ylim=(0, None))
-            axes[1].legend(fontsize=7)
+            legend(axes[1])
             panel_letters(axes)
             return picture
 
@@ -174,13 +174,13 @@ class DeviceResults:
                 below += times
             whole = np.array([self.steps["scbtheory", size]["ms"] for size in self.sizes])
             rest = np.maximum(whole - below, 0)
-            axis.bar(places, rest, 0.6, below, color="#BBBBBB", label="host, waiting")
+            axis.bar(places, rest, 0.6, below, color=GREY, label="host, waiting")
             marks = {"torch_gather": ("PyTorch", "s"), "jax_segment_sum": ("JAX", "^")}
             for peer, (name, marker) in marks.items():
                 axis.plot(places, [self.steps[peer, size]["ms"] for size in self.sizes], "k" + marker, ms=5, label=name)
             limits = [self.runs[size]["limit_codes"] for size in self.sizes]
             axis.plot(places, limits, "k_", ms=16, mew=2, label="limit: codes drawn alone")
             axis.set(yscale="log", xlabel="$N$, $T$, $B$", ylabel="ms a step", ylim=(0.008, None))
-            axis.set_xticks(places, ["\n".join(map(str, size)) for size in self.sizes], fontsize=8)
-            picture.figure.legend(*axis.get_legend_handles_labels(), fontsize=8, ncols=5, loc="outside lower center")
+            axis.set_xticks(places, ["\n".join(map(str, size)) for size in self.sizes], fontsize=9)
+            picture.figure.legend(*axis.get_legend_handles_labels(), ncols=4, loc="outside lower center")
             return picture

@@ -9,7 +9,20 @@ import scbtheory as scb
 from scbtheory import dynamics
 from scbtheory.checks import below, real
 from scbtheory.errors import InvalidArgument
-from scbtheory.plots._style import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SEQUENTIAL, Picture, canvas, panel_letters
+from scbtheory.plots._style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    SEQUENTIAL,
+    Picture,
+    canvas,
+    legend,
+    panel_letters,
+)
 
 
 def phase_portrait(*, K_P: float, K_Q: float, T: float, starts=((0.0, 0.0),), balanced: bool = False) -> Picture:
@@ -33,21 +46,22 @@ def phase_portrait(*, K_P: float, K_Q: float, T: float, starts=((0.0, 0.0),), ba
     system = {"K_P": K_P, "K_Q": K_Q, "T": T, "balanced": balanced}
     low, high = -1.15, 1.9
     grid = np.linspace(low, high, 400)
-    with canvas(size=(6.4, 5.2)) as (picture, ax):
+    with canvas(size=(5.8, 5.4)) as (picture, ax):
         X, Y = np.meshgrid(np.linspace(low, high, 25), np.linspace(low, high, 25))
         d_alpha, d_beta = dynamics.velocity(X, Y, **system)
         speed = np.hypot(d_alpha, d_beta) + 1e-12
-        ax.quiver(X, Y, d_alpha / speed, d_beta / speed, color="#c8c8c8", scale=42, width=0.0022)
-        ax.axhline(0, color=PINK, lw=1.2, ls=":", label=r"$\dot\alpha = 0$: $\beta = 0$ and $\alpha\beta = 1$")
+        ax.quiver(X, Y, d_alpha / speed, d_beta / speed, color="#b0b0b0", scale=42, width=0.0022)
+        ax.axhline(0, color=PURPLE, lw=1.2, ls=":", label=r"$\dot\alpha = 0$: $\beta = 0$ and $\alpha\beta = 1$")
         for side in (grid[grid > 0.3], grid[grid < -0.3]):
-            ax.plot(side, 1 / side, color=PINK, lw=1.2, ls=":")
+            ax.plot(side, 1 / side, color=PURPLE, lw=1.2, ls=":")
         X, Y = np.meshgrid(grid, grid)
         ax.contour(
             X, Y, dynamics.velocity(X, Y, **system)[1], levels=[0], colors=[GREEN], linewidths=1.2, linestyles="--"
         )
         ax.plot([], [], color=GREEN, lw=1.2, ls="--", label=r"$\dot\beta = 0$")
         beta = np.linspace(0.55, high, 200)
-        ax.plot(dynamics.slow_manifold(beta, **system), beta, color=BLACK, lw=3, alpha=0.25, label="slow manifold")
+        manifold = dynamics.slow_manifold(beta, **system)
+        ax.plot(manifold, beta, color=BLACK, lw=1, zorder=4, label="slow manifold")  # over the trajectories it ends
         end = _end_time(system)
         for start in starts:
             t = np.concatenate([np.linspace(0, end, 500), np.geomspace(end, 40 * T, 200)[1:]])
@@ -59,7 +73,7 @@ def phase_portrait(*, K_P: float, K_Q: float, T: float, starts=((0.0, 0.0),), ba
         ax.plot(saddle.alpha, saddle.beta, "o", mfc="white", mec=BLACK, ms=8, label="saddle")
         ax.plot(0, 0, "x", color=RED, ms=8, mew=2.2, label="start from scratch")
         ax.set(xlabel=r"$\alpha$ (attention)", ylabel=r"$\beta$ (value)", xlim=(low, high), ylim=(low, high))
-        ax.legend(loc="upper center", ncols=3, bbox_to_anchor=(0.5, -0.13), fontsize=8)
+        legend(ax, ncols=3, outside=True)
         return picture
 
 
@@ -70,7 +84,8 @@ def _end_time(system):
 def _coloured(ax, x, y, values):
     """A line whose colour follows ``values`` from 0 to 1."""
     points = np.stack([x, y], axis=1)[:, None, :]
-    lines = LineCollection(np.concatenate([points[:-1], points[1:]], axis=1), cmap=SEQUENTIAL, lw=2.4, zorder=3)
+
+    lines = LineCollection(np.concatenate([points[:-1], points[1:]], axis=1), cmap=SEQUENTIAL, lw=3.2, zorder=3)
     lines.set_array(values[1:])
     lines.set_clim(0, 1)
     ax.add_collection(lines)
@@ -108,12 +123,12 @@ def linearisation(*, K_P: float, K_Q: float, T: float) -> Picture:
         axes[0].plot([], [], color=BLACK, lw=1, ls="--", label="S1")
         axes[0].axvline(until, color=RED, lw=1, label="S1 trusted until")
         axes[0].set(xlabel=r"time, in units of $1/\eta$", ylabel=r"$\alpha$, $\beta$")
-        axes[0].legend()
+        legend(axes[0])
         measured = 1 - dynamics.flow(t=inside, **system)[1] / linear[1]
         axes[1].semilogy(inside, error, color=BLACK, ls="--", lw=1, label=r"bound $\rho(t)$")
         axes[1].semilogy(inside, measured, color=ORANGE, label=r"error of S1's $\beta$")
         axes[1].set(xlabel=r"time, in units of $1/\eta$", ylabel="relative error", ylim=(error[0] / 10, 1))
-        axes[1].legend()
+        legend(axes[1])
         panel_letters(axes)
         return picture
 
@@ -148,15 +163,15 @@ def rise(lengths, *, K_P: float, K_Q: float, balanced: bool = False) -> Picture:
             axes[0].plot(t, alpha, color=colour, label=f"$T = 10^{{{round(np.log10(T))}}}$")
             width = 6 - 1.3 * list(lengths).index(T)  # all on one curve: the earlier ones stay visible behind
             axes[1].plot(t - half, alpha * beta, color=colour, lw=width)
-        axes[0].plot([], [], color="grey", label=r"$\alpha$")
-        axes[0].plot([], [], color="grey", ls="--", label=r"$\beta$")
-        axes[0].plot([], [], color="grey", ls=":", label="predicted half time")
+        axes[0].plot([], [], color=GREY, label=r"$\alpha$")
+        axes[0].plot([], [], color=GREY, ls="--", label=r"$\beta$")
+        axes[0].plot([], [], color=GREY, ls=":", label="predicted half time")
         omega = dynamics.System(**system).omega
         shift = np.linspace(-12, 8, 300) / omega
         axes[1].plot(
             shift,
             1 / (1 + np.exp(-2 * omega * shift)),
-            color=PINK,
+            color=PURPLE,
             lw=9,
             alpha=0.5,
             zorder=0,
@@ -166,9 +181,9 @@ def rise(lengths, *, K_P: float, K_Q: float, balanced: bool = False) -> Picture:
         axes[1].set(
             xlabel="time after the predicted half time", ylabel=r"$u = \alpha\beta$", xlim=(shift[0], shift[-1])
         )
-        axes[0].set_ylim(0, 2.1)
-        axes[0].legend(fontsize=8, ncols=2, loc="upper left")
-        axes[1].legend(loc="upper left")
+        axes[0].set_ylim(0, None)
+        legend(axes[0], ncols=2, outside=True)  # no room between the predictions
+        legend(axes[1])
         panel_letters(axes)
         return picture
 
@@ -191,7 +206,7 @@ def half_time_errors(lengths, *, K_P: float, K_Q: float, mistaken=None) -> Pictu
     ------
     InvalidArgument : a constant is outside its range, or a length is too small for a first stage.
     """
-    with canvas(size=(6.4, 3.3)) as (picture, ax):
+    with canvas(size=(5.8, 3.3)) as (picture, ax):
         exact = [dynamics.high_precision_half_time(K_P=K_P, K_Q=K_Q, T=T) for T in lengths]
         for order, colour, marker, power in ((1, BLUE, "o", 1), (2, ORANGE, "s", 2)):
             found = [
@@ -211,7 +226,7 @@ def half_time_errors(lengths, *, K_P: float, K_Q: float, mistaken=None) -> Pictu
             wrong = [abs(float(mistaken(T) - e)) for T, e in zip(lengths, exact, strict=True)]
             ax.loglog(lengths, wrong, "X-", color=RED, ms=6, lw=1, label="the mistake")
         ax.set(xlabel="context length $T$", ylabel=r"error of $t_{1/2}$, in units of $1/\eta$")
-        ax.legend(ncols=2)
+        legend(ax, ncols=2)
         return picture
 
 
@@ -246,12 +261,12 @@ def creep(lengths, *, K_P: float, K_Q: float) -> Picture:
             late = np.linspace(0.02, 12, 400) * T
             axes[1].plot(late / T, dynamics.flow(t=late, **system)[1], color=colour, lw=1.6)
         axes[1].plot(predicted, levels, color=BLACK, lw=1, ls="--", label="S5, along $\\alpha\\beta = 1$")
-        axes[0].plot([], [], color="grey", ls="--", label="balanced steps")
-        axes[0].axhline(start, color=PINK, lw=1, ls=":", label=r"$(K_Q/K_P)^{1/4}$")
+        axes[0].plot([], [], color=GREY, ls="--", label="balanced steps")
+        axes[0].axhline(start, color=PURPLE, lw=1, ls=":", label=r"$(K_Q/K_P)^{1/4}$")
         axes[0].set(xlabel=r"time, in units of $1/\eta$", ylabel=r"$\beta$")
         axes[1].set(xlabel="time divided by $T$", ylabel=r"$\beta$", xlim=(0, 12))
         for ax in axes:
-            ax.legend(fontsize=8)
+            legend(ax)
         panel_letters(axes)
         return picture
 
@@ -286,10 +301,10 @@ def rounding(task: scb.SCB, alpha: float, *, trigger: int = 0) -> Picture:
     with canvas(columns=2, size=(7.6, 3.1)) as (picture, axes):
         for ax, span in ((axes[0], axes[0].axhspan), (axes[1], axes[1].axvspan)):
             span(low, high, color=GREEN, alpha=0.18, lw=0, label="S6's interval" if ax is axes[0] else None)
-        axes[0].semilogy(np.flatnonzero(q == 0), A[q == 0], ".", ms=3, color="grey", label="background")
+        axes[0].semilogy(np.flatnonzero(q == 0), A[q == 0], ".", ms=3, color=GREY, label="background")
         axes[0].semilogy(np.flatnonzero(q), A[q > 0], "o", color=BLUE, label="support")
         axes[0].set(xlabel="position $t$", ylabel=r"$a_t^{(k)}$", ylim=(low / 5, 1.5))
-        axes[0].legend(fontsize=8, loc="center left", bbox_to_anchor=(0.0, 0.62))
+        legend(axes[0])
         thresholds = np.geomspace(low / 5, 1, 400)
         kept = [dynamics.support(A, x) for x in thresholds]
         axes[1].semilogx(
@@ -303,6 +318,6 @@ def rounding(task: scb.SCB, alpha: float, *, trigger: int = 0) -> Picture:
             label="of the background",
         )
         axes[1].set(xlabel="threshold", ylabel="share kept", ylim=(-0.05, 1.1))
-        axes[1].legend(fontsize=8, loc="center", bbox_to_anchor=(0.38, 0.4))
+        legend(axes[1])
         panel_letters(axes)
         return picture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -16,18 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from scbtheory.errors import nearest
+from scbtheory.publishing import parameters as chapter_parameters
 from scbtheory.publishing.notebooks import KERNELSPEC, normalise_file
-from scbtheory.publishing.source import ANSI, BookError, UnknownParameter
+from scbtheory.publishing.progress import Board, counting
+from scbtheory.publishing.source import ANSI, BookError
 
 __all__ = ["Failure", "execute"]
 
 # Two kernels run at a time, so that more threads in each would only compete.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-CONFIGURATIONS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR")
+CONFIGURATIONS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")
+TEMPORARY = "TMPDIR"  # a kernel's connection file, and what its cells put there, go with the folder
 
 
 @dataclass(frozen=True)
@@ -48,53 +50,42 @@ def execute(
     parameters: Mapping[str, object] | None = None,
     jobs: int = 2,
     console: Console | None = None,
+    profile: str | None = None,
 ) -> list[Failure]:
     """Run the notebooks, ``jobs`` at a time, and write them to ``out_dir``, normalised.
 
-    Returns the failures; a chapter that failed leaves no file. The others still run.
+    ``parameters`` take the place of each chapter's own, ``profile`` that of SCB_PROFILE. Returns the failures; a
+    chapter that failed leaves no file. The others still run.
+
+    Raises
+    ------
+    UnknownParameter, InvalidParameter : before anything runs.
     """
     notebooks = [Path(notebook).resolve() for notebook in notebooks]
-    parameters = dict(parameters or {})
+    given = {}
     for notebook in notebooks:
-        _check_parameters(notebook, parameters)
+        values = chapter_parameters.check(notebook, parameters) if parameters else {}
+        given[notebook] = {name: values[name] for name in parameters or ()}
     out_dir.mkdir(parents=True, exist_ok=True)
 
     failures = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    progress = Progress(*columns, TimeElapsedColumn(), console=console or Console(stderr=True))
-    with _workers(jobs) as pool, progress:
-        bar = progress.add_task("executing", total=len(notebooks))
-        waiting, running = list(notebooks), dict[Future, Path]()
-        while waiting or running:
-            # Hand out no more than can run, so that the bar names the chapters that do.
-            while waiting and len(running) < jobs:
-                notebook = waiting.pop(0)
-                running[pool.submit(_execute_one, notebook, out_dir, parameters)] = notebook
-            names = ", ".join(notebook.stem for notebook in running.values())
-            progress.update(bar, description=f"executing {names}")
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                notebook = running.pop(future)
-                if failure := future.result():
-                    failures.append(failure)
-                    progress.console.print(f"FAILED {failure}", markup=False, highlight=False)
-                progress.advance(bar)
-        progress.update(bar, description="executed")
+    with _workers(jobs, profile) as (pool, folder):
+        board = Board(folder, len(notebooks), console)
+        with board.progress:
+            waiting, running = list(notebooks), dict[Future, Path]()
+            while waiting or running:
+                # Hand out no more than can run, so that the bar names the chapters that do.
+                while waiting and len(running) < jobs:
+                    notebook = waiting.pop(0)
+                    running[pool.submit(_execute_one, notebook, out_dir, given[notebook], folder)] = notebook
+                board.show([notebook.stem for notebook in running.values()])
+                for future in wait(running, timeout=0.5, return_when=FIRST_COMPLETED).done:
+                    notebook = running.pop(future)
+                    if failure := future.result():
+                        failures.append(failure)
+                    board.finished(notebook.stem, failure)
+            board.show([])
     return failures
-
-
-def _check_parameters(notebook: Path, parameters: Mapping[str, object]) -> None:
-    """Papermill would inject an unknown name in silence, and the chapter would ignore it."""
-    if not parameters:
-        return
-    import papermill  # a second to import: only for those who need it
-
-    known = list(papermill.inspect_notebook(_plain(notebook)))
-    for name in parameters:
-        if name not in known:
-            listed = ", ".join(known) or "none"
-            raise UnknownParameter(
-                f"{notebook.name} has no parameter {name!r}{nearest(name, known)} (its parameters: {listed})"
-            )
 
 
 def _plain(path: Path) -> str:
@@ -103,8 +94,8 @@ def _plain(path: Path) -> str:
 
 
 @contextmanager
-def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes whose kernel ``python3`` is this very interpreter, under an empty configuration.
+def _workers(jobs: int, profile: str | None) -> Iterator[tuple[ProcessPoolExecutor, Path]]:
+    """Processes whose kernel ``python3`` is this very interpreter, under an empty configuration; a folder for notes.
 
     A kernel of that name in the user's home would come before ours, so ours goes first; what IPython and Jupyter find
     configured there could change what a cell shows.
@@ -117,15 +108,18 @@ def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
         spec.write_text(json.dumps({"argv": start, **KERNELSPEC}))
         paths = [folder, *filter(None, [os.environ.get("JUPYTER_PATH")])]
         environment = {**dict.fromkeys(THREADS, "1"), "JUPYTER_PATH": os.pathsep.join(paths)}
-        environment |= {name: str(Path(folder, name)) for name in CONFIGURATIONS}
+        environment |= {name: str(Path(folder, name)) for name in CONFIGURATIONS} | {TEMPORARY: folder}
+        environment |= {"SCB_PROFILE": profile} if profile else {}
+        notes = Path(folder, "notes")
+        notes.mkdir()
         pool = ProcessPoolExecutor(
             jobs,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start_worker,
-            initargs=(environment,),
+            initargs=(environment, folder),
         )
         try:
-            yield pool
+            yield pool, notes
         except BaseException as error:
             for process in list(pool._processes.values()):  # Python 3.14: pool.terminate_workers()
                 process.terminate()
@@ -136,19 +130,21 @@ def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
             pool.shutdown(cancel_futures=True)
 
 
-def _start_worker(environment: dict[str, str]) -> None:
+def _start_worker(environment: dict[str, str], folder: str) -> None:
     os.environ.update(environment)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    tempfile.tempdir = folder
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever; its kernel ends with it."""
+def _end_with_parent(folder: str) -> None:
+    """A worker whose parent was killed would wait for work for ever; its kernel ends with it, and nothing stays."""
     if parent := multiprocessing.parent_process():
         parent.join()
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
-def _execute_one(notebook: Path, out_dir: Path, parameters: dict) -> Failure | None:
+def _execute_one(notebook: Path, out_dir: Path, parameters: dict, notes: Path) -> Failure | None:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
@@ -162,6 +158,7 @@ def _execute_one(notebook: Path, out_dir: Path, parameters: dict) -> Failure | N
                 kernel_name="python3",
                 cwd=str(notebook.parent),
                 progress_bar=False,
+                engine_name=counting(lambda number, total: (notes / notebook.stem).write_text(f"{number} {total}")),
                 start_timeout=120,
             )
         except PapermillExecutionError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 
 from scbtheory import files
+from scbtheory.publishing import record
 from scbtheory.publishing.source import BookError
 
 __all__ = ["KERNELSPEC", "normalise", "normalise_file"]
@@ -25,9 +26,10 @@ PASSING_CELL_METADATA = ("papermill", "execution", "ExecuteTime", "collapsed", "
 def normalise(notebook: nbformat.NotebookNode, root: Path) -> nbformat.NotebookNode:
     """Remove, in place, what two runs of the same cells would not have in common.
 
-    Outputs, execution counts and cell ids stay. Paths below ``root`` become relative to it.
+    Outputs, execution counts, cell ids and a run's record stay. Paths below ``root`` become relative to it.
     """
-    notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": {"name": "python"}})
+    kept = {record.KEY: notebook.metadata[record.KEY]} if record.KEY in notebook.metadata else {}
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": {"name": "python"}, **kept})
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     # Where a longer path, an address or a word ends in the root's, that is not the root.
     here = re.compile(r"(?<![\w./~+%@-])" + re.escape(f"{root}{os.sep}"))

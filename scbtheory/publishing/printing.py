@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from scbtheory import files
 from scbtheory.publishing.rendering import render
 from scbtheory.publishing.source import BookError
+from scbtheory.publishing.workplace import workplace
 
 __all__ = ["find_browser", "print_book", "print_page", "single_page"]
 
@@ -53,9 +53,9 @@ def print_book(root: Path, pdf: Path, executed: Path | None = None) -> Path:
     """
     program = find_browser()  # before the minutes of rendering
     pdf.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="print-", dir=pdf.parent) as folder:
-        page = single_page(root, Path(folder, "html"), executed)
-        files.write(pdf, print_page(program, page, Path(folder)))
+    with workplace(root, "pdf") as folder:
+        page = single_page(root, folder / "html", executed)
+        files.write(pdf, print_page(program, page, folder))
     return pdf
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import json
 import os
 import re
@@ -16,40 +17,70 @@ from scbtheory.publishing.source import ANSI, BookError
 
 __all__ = ["ORIGIN", "render"]
 
+# Jupyter Book has no `python -m`.
+START = """
+import os, sys, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+from jupyter_book.cli.main import main
+sys.exit(main())
+"""
 ORIGIN = Path("book") / "origin.json"  # beside the copied pages only: which commits they come from
 
 
-def render(root: Path, html_dir: Path, executed: Path | None = None, builder: str = "html") -> Path:
+def render(
+    root: Path, html_dir: Path, executed: Path | None = None, builder: str = "html", stage_in: Path | None = None
+) -> Path:
     """Build the book of ``root`` into ``html_dir`` and return its first page; ``singlehtml`` makes one page of it all.
 
     Notebooks in the folder ``executed`` take the place of the committed ones. Every warning is an
-    error, and after an error ``html_dir`` still holds the last good book.
+    error, and after an error ``html_dir`` still holds the last good book. Work is done in ``stage_in``, by default
+    beside ``html_dir``; it must be on the same disk.
     """
     html_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="stage-", dir=html_dir.parent) as folder:
+    previous = html_dir.with_name(f".{html_dir.name}.previous")
+    if previous.exists():  # a process was killed in the middle of the last line but three
+        shutil.rmtree(previous) if html_dir.exists() else previous.rename(html_dir)
+    with tempfile.TemporaryDirectory(prefix="stage-", dir=stage_in or html_dir.parent) as folder:
         stage = Path(folder).resolve()
         source = stage / "source"
         source.mkdir()
         for name in ("_config.yml", "_toc.yml"):
             shutil.copy(root / name, source)
         ignored = shutil.ignore_patterns(".ipynb_checkpoints", ".*.part")
-        shutil.copytree(root / "book", source / "book", ignore=ignored)
-        for notebook in sorted(executed.glob("*.ipynb")) if executed else ():
-            shutil.copy(notebook, source / "book")
+        try:
+            shutil.copytree(root / "book", source / "book", ignore=ignored)
+            for notebook in sorted(executed.glob("*.ipynb")) if executed else ():
+                shutil.copy(notebook, source / "book")
+        except shutil.Error as error:  # one line for the many files that did not fit
+            raise BookError(f"the book was not rendered: {error.args[0][0][2]}") from error
         (source / ORIGIN).write_text(json.dumps(_origin(root, executed is not None)), encoding="utf-8")
 
-        start = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
-        command = [sys.executable, "-c", start, "build", str(source)]  # it has no `python -m`
+        command = [sys.executable, "-c", START, "build", str(source)]
         command += ["--path-output", str(stage), "--builder", builder, "-W", "--keep-going", "-n", "-q"]
         environment = {**os.environ, "NO_COLOR": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        done = _with_us(command, environment)
         built = stage / "_build" / builder
         if done.returncode or not (built / "index.html").is_file():
             raise BookError(f"the book was not rendered:\n{_complaints(done, source)}")
         if html_dir.exists():
-            html_dir.rename(stage / "previous")
-        built.rename(html_dir)
+            html_dir.rename(previous)
+        try:
+            built.rename(html_dir)
+        except BaseException:
+            previous.rename(html_dir)
+            raise
+        shutil.rmtree(previous, ignore_errors=True)
     return html_dir / "index.html"
+
+
+def _with_us(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess:
+    """Run a program that ends with this process, even when this one is killed: its standard input then ends."""
+    reading, writing = os.pipe()
+    try:
+        return subprocess.run(command, stdin=reading, capture_output=True, text=True, env=environment)
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def _origin(root: Path, executed: bool) -> dict:
@@ -78,6 +109,9 @@ def _git(root: Path, *words: str) -> str:
 
 def _complaints(done: subprocess.CompletedProcess, source: Path) -> str:
     """Sphinx's warnings and errors if there are any, its last lines otherwise."""
+    full = os.strerror(errno.ENOSPC)
+    if full in done.stdout + done.stderr:
+        return full  # one line for the many files that did not fit
     lines = ANSI.sub("", done.stdout + done.stderr).replace(f"{source}{os.sep}", "").splitlines()
     marked = [line for line in lines if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)]
     return "\n".join(marked or [line for line in lines if line.strip()][-15:])

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from scbtheory.errors import SCBError, nearest
 
-__all__ = ["ANSI", "BookError", "NoBook", "UnknownChapter", "UnknownParameter", "chapters", "find_root"]
+__all__ = [
+    "ANSI",
+    "BookError",
+    "InvalidParameter",
+    "NoBook",
+    "UnknownChapter",
+    "UnknownParameter",
+    "chapters",
+    "find_root",
+]
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")  # colours, which a message in a file must not have
 
@@ -27,6 +36,10 @@ class UnknownChapter(BookError, LookupError):
 
 class UnknownParameter(BookError, LookupError):
     """The chapter has no such parameter."""
+
+
+class InvalidParameter(BookError, ValueError):
+    """A parameter's value is of another type, out of its range, or asks for what this machine lacks."""
 
 
 def find_root(start: Path | None = None) -> Path:

@@ -12,7 +12,7 @@ stream of samples, and none reads P, Q or the distances that the :class:`History
 
 from scbtheory.training._baselines import Adam, Descent
 from scbtheory.training._history import Divergence, History, NoSupport, StageEnd
-from scbtheory.training._learner import Learner, deviation, noise_level, soft_threshold
+from scbtheory.training._learner import Draws, Learner, deviation, noise_level, soft_threshold
 from scbtheory.training._methods import adam, algorithm, boost_batch, projected_sgd, proximal_batch, sgd
 from scbtheory.training._on_support import Likelihood, MomentStart
 from scbtheory.training._refit import Refit
@@ -24,6 +24,7 @@ __all__ = [
     "Boost",
     "Descent",
     "Divergence",
+    "Draws",
     "History",
     "Learner",
     "Likelihood",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from scbtheory.training._stages import Stage
+from scbtheory.training._stages import BOUND, Stage
 
 FOREVER = 2**62  # steps: until the samples are used up
 
@@ -40,6 +40,15 @@ class Descent(Stage):
 
     def step(self, learner):
         learner.theta = self.descend(learner, learner.gradient(self.batch_size, projected=self.projected))
+
+    def ahead(self, learner, steps):
+        return self.max_steps - steps
+
+    def advance(self, learner, count):
+        rates = self.step_size * self.eta_A, self.step_size * self.eta_V
+        if not learner.at_once(self.batch_size):
+            return super().advance(learner, 1)
+        return learner.descend(self.batch_size, count, projected=self.projected, rates=rates, bound=BOUND)
 
     @property
     def endless(self):
@@ -94,6 +103,23 @@ class Adam(Stage):
             step = self.step_size * mean / (learner.xp.sqrt(square) + self.epsilon)
             updated[name] = getattr(learner.theta, name) - step
         learner.theta = replace(learner.theta, **updated)
+
+    def ahead(self, learner, steps):
+        return self.max_steps - steps
+
+    def advance(self, learner, count):
+        """As the others do; in a compiled call the moments of A lie as its columns do."""
+        m, xp = learner.memory, learner.xp
+        if not learner.at_once(self.batch_size):
+            return super().advance(learner, 1)
+        moments = [xp.array(m[f"{of}_{name}"].T if name == "A" else m[f"{of}_{name}"], order="C")
+                   for name in "AV" for of in ("mean", "square")]  # fmt: skip
+        rates, adam = (self.step_size,) * 2, ((self.beta_1, self.beta_2, self.epsilon, m["t"]), *moments)
+        done, last = learner.descend(self.batch_size, count, projected=False, rates=rates, bound=BOUND, adam=adam)
+        m["t"] += done
+        for name, mean, square in zip("AV", moments[::2], moments[1::2], strict=True):
+            m[f"mean_{name}"], m[f"square_{name}"] = (x.T if name == "A" else x for x in (mean, square))
+        return done, last
 
     @property
     def endless(self):

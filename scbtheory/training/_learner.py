@@ -13,14 +13,41 @@ from typing import Any
 import numpy as np
 
 from scbtheory import streaming
-from scbtheory.kernels.stream import STEP_BITS
+from scbtheory.checks import count
+from scbtheory.kernels.stream import STEP_BITS, Stream
 from scbtheory.model import Model, Parameters, centred, contributions
-from scbtheory.streaming import MEMORY
-from scbtheory.task import SCB, Batch
+from scbtheory.streaming import CODES, MEMORY
+from scbtheory.task import OUTPUTS, POSITIONS, SCB, TRIGGERS, Batch
 
 AHEAD = 2**19  # bytes of tokens that are drawn ahead for small batches
+AT_ONCE = 2**22  # tokens of the steps that one compiled call takes
+PACKED = TRIGGERS, POSITIONS, OUTPUTS, CODES
 NEAR = 2**16  # entries of attention up to which a record is made on the host
 NORMAL_MAD = 1.4826  # standard deviation of a normal variable over its median absolute deviation
+
+
+class Draws:
+    """Samples of one task, kept for further runs with the same seeds: the same ones, drawn once.
+
+    Parameters
+    ----------
+    task : whose samples they are.
+    memory : bytes that are kept; what is drawn beyond is drawn again by the next run.
+    """
+
+    def __init__(self, task: SCB, memory: int = 2**28):
+        self.task, self.memory, self.used = task, count("memory", memory), 0
+        self._kept: dict[tuple, Batch] = {}
+
+    def sample(self, size: int, *, seed: int, step: int, first: int) -> Batch:
+        """Return what ``task.sample`` does, which must not be written to."""
+        place = size, seed, step, first
+        if place in self._kept:
+            return self._kept[place]
+        batch, own = self.task.sample(size, seed=seed, step=step, first=first), size * self.task.sample_bytes
+        if self.used + own <= self.memory:
+            self._kept[place], self.used = batch, self.used + own
+        return batch
 
 
 @dataclass
@@ -37,6 +64,7 @@ class Learner:
     samples : samples used; also the index of the next sample in the stream.
     packed : whether samples are drawn several at a time (see :func:`scbtheory.streaming.gradient`).
     memory : arrays that the current stage keeps between steps (moments, supports, averages).
+    draws : where samples come from that another run has drawn, or ``None``.
     _drawn, _forward : what need not be computed again: samples drawn ahead, and the current model's forward pass.
     """
 
@@ -48,7 +76,8 @@ class Learner:
     samples: int = 0
     packed: bool = False
     memory: dict[str, Any] = field(default_factory=dict)
-    _drawn: tuple = field(default=(-1, 0, ()), repr=False)
+    draws: Draws | None = None
+    _drawn: dict[tuple, Batch] = field(default_factory=dict, repr=False)
     _forward: tuple = field(default=(None, None), repr=False)  # a model, and what its forward pass returned
 
     @property
@@ -150,6 +179,33 @@ class Learner:
         tokens = self.task.backend.asarray(tokens, batch.tokens.dtype)
         return Batch(tokens, batch.trigger, batch.output, batch.position)
 
+    def at_once(self, size: int) -> bool:
+        """Whether steps of ``size`` samples are taken many in one call: few tokens, the linear model, known μ."""
+        few = getattr(self.task.backend.kernels, "few", None)
+        linear = self.counts is None and type(self.theta) is Parameters
+        return linear and few is not None and few(self.task, size, self.packed)
+
+    def descend(self, size: int, count: int, *, projected: bool, rates, bound: float, adam=None):
+        """Take up to ``count`` steps of descent in one compiled call, where :meth:`at_once` says so.
+
+        For ``rates`` and ``adam`` see :func:`scbtheory.kernels.descent.descend_drawn`. Returns the steps that used
+        samples, and the squared size after the last one; one beyond the bound is undone.
+        """
+        loops = self.task.backend.kernels
+        options = {"projected": projected, "rates": rates, "bound": bound, "adam": adam}
+        within = AT_ONCE // (size * self.task.context_length) if self.packed else self._rows // size
+        count = self.steps_at_once(size, min(count, max(1, within)))
+        step, first = self._place(size)
+        if self.packed:
+            streams = [Stream.of(self.seed, step, purpose) for purpose in PACKED]
+            found = loops.descend_packed(self.task, self.theta, size, count, streams, first, **options)
+        else:
+            batch = self._take(step, first, size * count)
+            found = loops.descend_drawn(self.task, self.theta, batch, size, **options)
+        A, V, done, last = found
+        self.theta, self.samples = Parameters(A, V), self.samples + done * size
+        return done, last
+
     def steps_at_once(self, batch_size: int, at_most: int) -> int:
         """How many of the next ``at_most`` steps of a compiled loop the stream holds in one piece."""
         offset = self._place(batch_size)[1]
@@ -177,16 +233,32 @@ class Learner:
         return step, offset
 
     def _take(self, step, first, size) -> Batch:
-        """Samples ``first`` to ``first + size`` of a step; small batches are cut from one larger draw."""
-        drawn_step, start, block = self._drawn
-        if not (drawn_step == step and start <= first and first + size <= start + len(block)):
-            rows = max(size, min(AHEAD // self.task.sample_bytes, self._capacity - first))
-            start, block = first, self.task.sample(rows, seed=self.seed, step=step, first=first)
-            self._drawn = step, start, block
-        if size == len(block):
-            return block
-        rows = slice(first - start, first - start + size)
-        return Batch(block.tokens[rows, :], block.trigger[rows], block.output[rows], block.position[rows], drawn=True)
+        """Samples ``first`` to ``first + size`` of a step; few of them are cut from larger blocks, drawn once."""
+        if size > self._rows:
+            return self.task.sample(size, seed=self.seed, step=step, first=first)
+        parts = []
+        for i in range(first // self._rows, (first + size - 1) // self._rows + 1):
+            start, block = i * self._rows, self._block(step, i)
+            rows = slice(max(first - start, 0), min(first + size - start, len(block)))
+            parts.append((block.tokens[rows, :], block.trigger[rows], block.output[rows], block.position[rows]))
+        if len(parts) == 1:
+            return Batch._of(*parts[0])
+        return Batch._of(*(self.xp.concat(pair) for pair in zip(*parts, strict=True)))
+
+    @cached_property
+    def _rows(self) -> int:
+        """How many samples a block has, at most."""
+        return max(1, min(AHEAD // self.task.sample_bytes, self._capacity))
+
+    def _block(self, step, i) -> Batch:
+        if (step, i) not in self._drawn:
+            while len(self._drawn) > 1:  # a batch is cut from two blocks at most
+                del self._drawn[next(iter(self._drawn))]
+            first = i * self._rows
+            options = {"seed": self.seed, "step": step, "first": first}
+            draw = self.task.sample if self.draws is None else self.draws.sample
+            self._drawn[step, i] = draw(min(self._rows, self._capacity - first), **options)
+        return self._drawn[step, i]
 
     def _observe(self, batch):
         r"""Count the tokens, update :math:`\mu`, and move V by a multiple of :math:`1^\top`, to :math:`V\mu=\mu`."""

@@ -18,7 +18,7 @@ from scbtheory.errors import InvalidArgument
 from scbtheory.model import Model, Parameters, forward
 from scbtheory.task import SCB
 from scbtheory.training._history import Divergence, History, NoSupport, StageEnd
-from scbtheory.training._learner import Learner
+from scbtheory.training._learner import Draws, Learner
 from scbtheory.training._stages import BOUND, Stage
 
 
@@ -34,6 +34,7 @@ def train(
     record: float = 1.05,
     checkpoint=None,
     progress: bool = False,
+    draws: Draws | None = None,
 ) -> History:
     r"""Run ``stages`` one after another and return the :class:`History`.
 
@@ -52,6 +53,7 @@ def train(
     checkpoint : a file to save to at each recorded row and to resume from if it exists. A resumed run ends with
         the very bits of one that was never interrupted.
     progress : show a progress bar on the terminal.
+    draws : samples that further runs on the task share, where they are not packed; results are those without.
 
     Returns
     -------
@@ -77,6 +79,9 @@ def train(
         raise InvalidArgument(f"mu is {mu!r} and packed is True; packed samples are not counted: mu must be 'known'")
     if not real("record", record) > 1:
         raise InvalidArgument(f"record is {record!r}; expected a factor above 1")
+    if draws is not None and draws.task is not task:
+        raise InvalidArgument("draws holds samples of another task; expected training.Draws(task) of this very task")
+    seed = below("seed", seed, 2**64)
     record, max_samples = float(record), None if max_samples is None else count("max_samples", max_samples)
     if not stages:
         raise InvalidArgument("stages is empty; expected at least one, such as those of training.algorithm(task)")
@@ -94,7 +99,7 @@ def train(
     if narrow and not isinstance(start, Parameters):
         raise InvalidArgument(f"start is a {type(start).__name__}, but the stages {narrow} train the linear model only")
     description = {
-        "task": _fingerprint(task, start), "seed": below("seed", seed, 2**64), "mu": mu, "packed": packed,
+        "task": _fingerprint(task, start), "seed": seed, "mu": mu, "packed": packed,
         "record": record,
         "dtype": str(task.backend.dtype).rpartition(".")[2].rstrip("'>"), "stages": [_describe(s) for s in stages],
     }  # fmt: skip
@@ -114,6 +119,7 @@ def train(
             learner.mu = xp.full((N,), 1 / N, dtype=task.backend.dtype, device=task.backend.device)
         history = History(tuple(s.name for s in stages), theta=learner.linear, model=start, description=description)
         history.state = {"stage": 0, "steps": 0, "step": 0, "next": 0.0, "begun": 0, "provisional": 0}
+    learner.draws = draws
     with _bar(progress, max_samples) as show:
         _loop(stages, learner, history, max_samples, record, checkpoint, show)
     return history

@@ -4,6 +4,8 @@ nbval passes a notebook that was never executed: it has nothing to compare. So t
 first.
 """
 
+import ast
+import itertools
 import re
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from scbtheory.publishing import notebooks
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 MAX_LINES = 15
+MAX_LENGTH = 76  # characters: what the page's column and a printed page hold without scrolling
 # What another run, or another machine, would print differently.
 UNSTABLE = {
     "an absolute path": re.compile(r"(?<![\w.:/])/(?:home|root|tmp|var|usr|opt|Users|private)/\w"),
@@ -70,6 +73,49 @@ def test_cells_are_short(path):
     assert first_lines(long) == [], f"over {MAX_LINES} lines: move the work into the package"
 
 
+def test_lines_of_code_fit_the_page(path):
+    long = [line for cell in code_cells(path) for line in cell.source.splitlines() if len(line) > MAX_LENGTH]
+    assert long == [], f"over {MAX_LENGTH} characters"
+
+
+def has_image(cell) -> bool:
+    return any(key.startswith("image/") for o in cell.outputs for key in o.get("data", {}))
+
+
+def test_imports_and_drawing_are_folded(path):
+    """What a reader came for is the statement and the figure; their code is one click away."""
+
+    def only_imports(cell):
+        return all(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.parse(cell.source).body)
+
+    open_ones = [
+        cell
+        for cell in code_cells(path)
+        if (has_image(cell) or only_imports(cell)) and "hide-input" not in cell.metadata.get("tags", [])
+    ]
+    assert first_lines(open_ones) == [], 'tag the cell "hide-input"'
+
+
+def test_no_output_is_a_bare_verdict(path):
+    """``0`` or ``True`` alone says nothing of what it is the answer to."""
+    values = [(cell.source, o.data.get("text/plain")) for cell in code_cells(path) for o in cell.outputs if "data" in o]
+    assert [source for source, value in values if value in ("0", "True", "False")] == []
+
+
+def test_formulas_are_led_over_to_the_text(path):
+    """What SymPy shows has its own letters: prose, or a comparison, must follow before the chapter goes on."""
+
+    def is_formula(cell):
+        return cell.cell_type == "code" and any("text/latex" in o.get("data", {}) for o in cell.outputs)
+
+    def answers(cell):
+        printed = cell.cell_type == "code" and any(o.output_type == "stream" for o in cell.outputs)
+        return cell.cell_type == "markdown" or printed or is_formula(cell)
+
+    cells = nbformat.read(path, as_version=4).cells
+    assert [a.id for a, b in itertools.pairwise(cells) if is_formula(a) and not answers(b)] == []
+
+
 @pytest.mark.parametrize("what", UNSTABLE)
 def test_nothing_stored_belongs_to_one_run_or_machine(path, what):
     cells = nbformat.read(path, as_version=4).cells
@@ -91,9 +137,6 @@ def test_it_starts_with_a_title(path):
 
 
 def test_every_figure_has_alternative_text(path):
-    def has_image(cell):
-        return any(key.startswith("image/") for o in cell.outputs for key in o.get("data", {}))
-
     def has_text(cell):
         return bool(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "").strip())
 

@@ -1,5 +1,6 @@
 """The book's Sphinx extension: its stylesheet, MathJax as a local file, claims as they state themselves, the map of
-them, the page with sliders, the reference made of docstrings, downloads, and the status page."""
+them, the page with sliders, the reference made of docstrings, figures on narrow
+screens, downloads, what a page was run with, and the status page."""
 
 from sphinx.application import Sphinx
 
@@ -9,9 +10,11 @@ from scbtheory.publishing.extension import (
     docstrings,
     download,
     explore,
+    figures,
     front,
     graph,
     offline,
+    parameters,
     status,
 )
 
@@ -19,7 +22,8 @@ __all__ = ["setup"]
 
 
 def setup(app: Sphinx) -> dict:
-    for part in (offline, claims, front, graph, explore, docstrings, codelinks, download, status):
+    parts = offline, claims, front, graph, explore, docstrings, codelinks, figures, download, parameters, status
+    for part in parts:
         part.setup(app)
     app.add_css_file("scb.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

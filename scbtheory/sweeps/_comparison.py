@@ -1,4 +1,4 @@
-r"""Many runs: methods, step sizes and seeds on one machine, compared fairly (claims E2, E3).
+"""Methods, step sizes and seeds compared fairly (claims E2, E3).
 
 Fair means: every method reads the same stream of samples for a seed; a baseline is run at every step size
 and batch size that it is given and shown at its best, chosen **with the truth**, which no learner could do; the axis is
@@ -7,83 +7,17 @@ samples; and a run that diverges counts as one.
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from scbtheory.checks import count
 from scbtheory.errors import InvalidArgument, nearest
+from scbtheory.sweeps._running import Run, run_all
 from scbtheory.task import SCB
-from scbtheory.training import History, NoSupport, train
-
-__all__ = ["Comparison", "Exponent", "Factor", "Run", "at", "compare", "fit_exponent", "paired_factor", "run_all"]
-
-
-def __dir__():
-    return sorted(__all__)  # what Tab shows
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run that another process can be given: what :func:`scbtheory.training.train` is called with.
-
-    Parameters
-    ----------
-    task, stages, seed : of the run; it trains on the task's own backend and in its precision.
-    options : further arguments of ``train``, such as ``start``, ``max_samples``, ``mu``, ``packed`` and ``record``.
-        Samples are not packed unless asked for: methods with different batches then read the same ones.
-    """
-
-    task: SCB
-    stages: tuple
-    seed: int
-    options: dict[str, Any]
-
-    @classmethod
-    def of(cls, task: SCB, stages, seed: int, **options) -> Run:
-        return cls(task, tuple(stages), seed, {"packed": False} | options)
-
-    def __call__(self) -> History:
-        with warnings.catch_warnings():  # a comparison counts its failures itself
-            warnings.simplefilter("ignore", NoSupport)
-            return train(self.task, self.stages, seed=self.seed, **self.options)
-
-
-def run_all(runs: Sequence[Run], *, jobs: int | None = None) -> list[History]:
-    """Run everything in ``jobs`` processes (as many as cores by default; 1: in this one), in the order given.
-
-    The histories do not depend on ``jobs``.
-
-    Parameters
-    ----------
-    runs : what to run.
-    jobs : processes, never more than runs.
-
-    Returns
-    -------
-    list of History
-        One for each run.
-
-    Raises
-    ------
-    InvalidArgument : ``jobs`` is not a whole number of at least 1, or :func:`scbtheory.training.train` refuses a run.
-    TypeError : two or more processes, and a task on a backend that is not known by its name.
-    """
-    jobs = min((os.cpu_count() or 1) if jobs is None else count("jobs", jobs), len(runs))
-    if jobs <= 1:
-        return [run() for run in runs]
-    with ProcessPoolExecutor(jobs) as pool:
-        return list(pool.map(_call, runs))
-
-
-def _call(run):
-    return run()
+from scbtheory.training import History
 
 
 class Factor(NamedTuple):
@@ -268,8 +202,8 @@ def at(history: History, column: str, samples) -> np.ndarray:
 
 def compare(
     task: SCB, methods: Mapping[str, Sequence[tuple]], *, seeds: Sequence[int], max_samples: int,
-    jobs: int | None = None,
     starts: Mapping[str, Any] | None = None,
+    **where,
 ) -> Comparison:  # fmt: skip
     """Run every variant of every method on every seed with the same samples.
 
@@ -279,8 +213,8 @@ def compare(
     methods : maps a name to its variants, each a sequence of stages.
     seeds : two or more, all different.
     max_samples : of each run, at least 1.
-    jobs : processes, as in :func:`run_all`.
     starts : maps names to parameters to begin with, where these are not the usual ones.
+    **where : ``jobs``, ``scheduler``, ``cache`` and ``progress``, as in :func:`run_all`.
 
     Returns
     -------
@@ -300,8 +234,11 @@ def compare(
     variants = {name: [tuple(v) for v in tried] for name, tried in methods.items()}
     runs = [
         Run.of(task, stages, seed, start=(starts or {}).get(name), max_samples=max_samples)
-        for name, tried in variants.items() for stages in tried for seed in seeds
+        for seed in seeds for name, tried in variants.items() for stages in tried  # so that a seed's share their draws
     ]  # fmt: skip
-    done = iter(run_all(runs, jobs=jobs))
-    histories = {name: [[next(done) for _ in seeds] for _ in tried] for name, tried in variants.items()}
+    done = iter(run_all(runs, **where))
+    by_seed = [{name: [next(done) for _ in tried] for name, tried in variants.items()} for _ in seeds]
+    histories = {
+        name: [[of_seed[name][v] for of_seed in by_seed] for v in range(len(tried))] for name, tried in variants.items()
+    }
     return Comparison(histories, variants, tuple(seeds), max_samples)
