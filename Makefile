@@ -59,8 +59,9 @@ SEED   ?= 0
 mutants: $(STAMP) ## Mutate the mathematical core and see which tests notice
 	@$(BIN)/python tests/mutation.py --sample $(SAMPLE) --seed $(SEED)
 
-bench: $(BENCH)/.complete ## Time a training step beside PyTorch and JAX (half an hour)
+bench: $(BENCH)/.complete ## Time steps and whole runs beside PyTorch and JAX (three quarters of an hour)
 	@$(BENCH)/bin/python -m benchmarks
+	@$(BENCH)/bin/python -m benchmarks.runs
 
 refresh: $(STAMP) ## Re-execute the chapters and store their new outputs
 	@$(BIN)/scbtheory refresh

@@ -173,6 +173,12 @@ def predicted(T):
     return TOKEN * T * (first + second) + SEEN * refit.batch_size * refit.max_steps / 4
 
 
+def forecast(seconds) -> float:
+    """What a run at the next length should take: as many times longer as the last one did, and ten times at least."""
+    *_, last = seconds or [0.0]
+    return last * max(10.0, last / seconds[-2] if len(seconds) > 1 else 0.0)
+
+
 def fresh(name, T, limit):
     """The same in a process of its own; ``None`` if it does not end in time or does not arrive."""
     command = [sys.executable, "-m", "benchmarks.runs", "--one", name, str(T)]
@@ -184,18 +190,21 @@ def fresh(name, T, limit):
 
 
 def main(limit, output):
-    """Measure every method at every length; a method that did not end at one is not tried at longer ones."""
+    """Measure every method at every length, as long as it ends, and is expected to end, in time."""
     from benchmarks.__main__ import machine
 
     found = {"machine": machine(), "limit_s": limit, "level": LEVEL, "predicted": {}, "runs": []}
     found["predicted"] = {str(T): predicted(T) for T in LENGTHS}
     for name in METHODS:
+        seconds = []
         for T in LENGTHS:
-            result = fresh(name, T, limit)
-            print(name, T, result, file=sys.stderr, flush=True)
-            found["runs"].append({"method": name, "T": T, **(result or {"seconds": None})})
+            expected = forecast(seconds)
+            result = fresh(name, T, limit) if expected < limit else None
+            print(name, T, result or f"not within {limit:g} s, {expected:.3g} expected", file=sys.stderr, flush=True)
+            found["runs"].append({"method": name, "T": T, **(result or {"seconds": None, "expected": expected})})
             if result is None:
                 break
+            seconds.append(result["seconds"])
     output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

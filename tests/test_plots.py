@@ -1,5 +1,6 @@
 """Figures draw what they claim to draw, the same bytes each time, and leave no global state behind."""
 
+import json
 import os
 import subprocess
 import sys
@@ -159,3 +160,35 @@ def test_the_performance_page_shows_each_gpu_step_with_its_kernels_limit_and_pee
     spent = [results.steps["scbtheory", size]["breakdown"] for size in results.sizes]
     kernels = [sum(steps.values()) - steps["launches"] for steps in spent]
     np.testing.assert_allclose(tops, np.maximum(whole, kernels))
+
+
+def test_the_performance_page_shows_whole_runs_and_those_that_did_not_arrive(tmp_path):
+    runs = [
+        {"method": "boosting", "T": 1000, "seconds": 0.5, "samples": [10, 2_000_000], "error": 1e-5},
+        {"method": "boosting", "T": 10_000, "seconds": 8.0, "samples": [10, 3_000_000], "error": 1e-5},
+        {"method": "sgd", "T": 1000, "seconds": 4.0, "samples": [5_000_000], "error": 1e-5},
+        {"method": "sgd", "T": 10_000, "seconds": None, "expected": 900.0},
+    ]
+    stored = {
+        "machine": {"processor": "P", "cores": 2}, "limit_s": 600, "level": 5e-5, "runs": runs,
+        "predicted": {"1000": 0.4, "10000": 7.0},
+    }  # fmt: skip
+    path = tmp_path / "runs.json"
+    path.write_text(json.dumps(stored))
+    results = plots.RunResults(path)
+    assert results.seconds("boosting") == ([1000, 10_000], [0.5, 8.0])
+    assert (results.given_up("boosting"), results.given_up("sgd")) == (None, 10_000)
+    html = results._repr_html_()
+    assert "<td>8<br>3 M</td>" in html
+    assert "<td>over 600</td>" in html
+    [axis] = results.picture().figure.axes
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in axis.lines}
+    assert drawn["scbtheory, boosting"] == [[1000, 0.5], [10_000, 8.0]]
+    assert drawn["boosting, predicted from its tokens"] == [[1000, 0.4], [10_000, 7.0]]
+    assert [[10_000, 600]] in [line.get_xydata().tolist() for line in axis.lines]
+
+
+def test_the_stored_runs_are_of_every_method():
+    results = plots.RunResults(Path(__file__).parents[1] / "benchmarks" / "results_runs.json")
+    assert {"boosting", "moments", "sgd", "adam", "torch_table"} == set(results.methods)
+    assert results.lengths == [10**3, 10**4, 10**5, 10**6]

@@ -53,6 +53,7 @@ THREADS = 256
 MANY = 1024  # threads of a block of ``prepare``, whose work is a chain of lookups
 DENSE = 256  # tokens up to which ``residuals`` multiplies with V itself
 LANES = 64  # bins up to which each lane has its own
+WARPS = 12  # of a block of ``forward``: with one guide for all, as many as possible find room on a processor
 WIDE_BINS = 8192  # tokens whose bins, two halves of 32 bits, lie in a block's fast memory; beyond, in the device's
 TABLE_BYTES = 2**14  # of tables in fast memory, for ``backward``
 TILE = 4 * THREADS  # positions of a block of ``backward``
@@ -113,7 +114,7 @@ def guide(boundaries):
     token = np.searchsorted(boundaries, start, side="right")
     inside = np.searchsorted(boundaries, start + 16, side="left") - token
     within = np.floor(boundaries[np.minimum(token, len(boundaries) - 1)]).astype(np.int64) - start
-    place = np.select([inside == 0, inside == 1], [31, within], 30)
+    place = np.where(inside == 1, 31 - within, 0)
     return (token | place << 16 | (inside > 1) << 31).astype(np.uint32)
 
 
@@ -162,13 +163,13 @@ def geometry(N, T, B, packed, memory, itemsize, keep="fits") -> Geometry:
     if keep == "never" or codes > 256 or (keep == "fits" and packs * (each_pack + 4 * words) > memory * 7 // 8):
         words = 0
     rows = max(1, min(packs, memory * 7 // 8 // (each_pack + 4 * words)))
-    warps = 0 if m * N > LANES else 8 if m * N <= LANES // 2 else 4
+    warps = 0 if m * N > LANES else WARPS if m * N <= 3 * LANES // 4 else 2 * WARPS // 3
     groups = -(-rows // warps) if warps else rows
     shortest, longest = (512, 16384) if warps else (4096, 65536)
     span = min(max(512 * -(-T * groups // (512 * BLOCKS)), shortest), longest)
     tiles = -(-T // TILE)
     splits = max(1, min(-(-BLOCKS // (N * tiles)), rows // (4 * N), memory // 16 // (N * T * itemsize)))
-    across = 16 if N <= 64 else 32
+    across = 16 if N <= 64 else 32 if N <= 128 else 64
     columns = next((c for c in (1, 2, 4, 8) if across * c >= N), 0) if N <= DENSE else 0
     each = 1 if N <= 16 else 2 if N <= 32 else 4
     squares = (-(-N // (16 * each))) ** 2
@@ -231,7 +232,7 @@ class Plan:
                 scratch["z"][...] = 0
             self._histograms(cut, -(-T // cut.span))
             if cut.columns:
-                tiles, lanes = -(-cut.rows // (32 // cut.m)), 16 * cut.across
+                tiles, lanes = -(-cut.rows // (32 // cut.m)), min(16 * cut.across, 512)
                 self._launch("residuals", tiles, _tile_bytes(cut), cut.columns, cut.across, threads=lanes)
                 self._launch("values", (-(-N // (16 * cut.each))) ** 2 * cut.parts, 4096 * cut.each, cut.each)
             else:
@@ -339,7 +340,7 @@ STEP_KERNELS = tuple(
     for name, number in (
         *((name, "") for name in ("prepare", "forward_wide", "seats", "backward", "finish")),
         *(("forward", f", {m}") for m in (1, 2, 3, 4, 5, 8)),
-        *(("residuals", f", {n}, 16") for n in (1, 2, 4)), *(("residuals", f", {n}, 32") for n in (4, 8)),
+        *(("residuals", f", {n}, 16") for n in (1, 2, 4)), *(("residuals", f", 4, {n}") for n in (32, 64)),
         *(("values", f", {n}") for n in (1, 2, 4)),
     )
 )  # fmt: skip

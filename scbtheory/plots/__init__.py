@@ -22,6 +22,7 @@ from scbtheory.plots._limits import (
 from scbtheory.plots._noise import branches, noise_scale, sign_collapse, support_batches, thresholded_column
 from scbtheory.plots._opening import model, story
 from scbtheory.plots._performance import DeviceResults, Results
+from scbtheory.plots._runs import RunResults
 from scbtheory.plots._scaling import SweepCosts, phase_diagram
 from scbtheory.plots._stages import creep, half_time_errors, linearisation, phase_portrait, rise, rounding
 from scbtheory.plots._style import Picture
@@ -31,6 +32,7 @@ __all__ = [
     "DeviceResults",
     "Picture",
     "Results",
+    "RunResults",
     "SweepCosts",
     "algorithm",
     "attention_patterns",

@@ -188,7 +188,7 @@ class Learner:
     def descend(self, size: int, count: int, *, projected: bool, rates, bound: float, adam=None):
         """Take up to ``count`` steps of descent in one compiled call, where :meth:`at_once` says so.
 
-        For ``rates`` and ``adam`` see :func:`scbtheory.kernels.descent.descend_drawn`. Returns the steps that used
+        For ``rates`` and ``adam`` see ``descend_drawn`` of :mod:`scbtheory.kernels`. Returns the steps that used
         samples, and the squared size after the last one; one beyond the bound is undone.
         """
         loops = self.task.backend.kernels

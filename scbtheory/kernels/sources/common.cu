@@ -24,9 +24,9 @@ __device__ inline integer invert(const double* table, integer n, double u) {
     return low;
 }
 
-/* A law of tokens and where its bits come from. A guide has an entry for each 16 codes: the token of the first of them;
-   how many codes there are before the one with a boundary inside (31: there is none; 30 and the highest bit: there are
-   more). Where a code does not decide, 53 further bits do. */
+/* A law of tokens and where its bits come from. A guide has an entry for each 16 codes: in its lower half the token of the
+   first of them; above that 31 less the number of codes before the one with a boundary inside (0: there is none); the
+   highest bit, and 0, if there are more boundaries. Where a code does not decide, 53 further bits do. */
 struct Law {
     word origin, refinement;
     const unsigned* guide;
@@ -40,29 +40,32 @@ __device__ inline unsigned settled(const Law& law, unsigned token, unsigned code
     return token;
 }
 
-/* The token of a code unless it is open. */
-__device__ inline unsigned closed(unsigned entry, unsigned code, bool* open) {
-    unsigned within = code & 15, place = entry >> 16 & 31;
-    *open = within == place || entry >> 31;
-    return (entry & 0xFFFF) + (within > place);
-}
+/* An entry and a code's place among its 16: one addition carries into bit 21 where the code is beyond the boundary, and
+   leaves ones below it where it has the boundary inside. */
+#define EXACT 0x1F0000u
+#define FIELD 0x3F0000u
+__device__ inline unsigned joined(const unsigned* guide, unsigned code) { return guide[code >> 4] + ((code & 15) << 16); }
+__device__ inline unsigned closed(unsigned sum) { return (sum & 0xFFFF) + (sum >> 21 & 1); }
+__device__ inline bool open(unsigned sum) { return (sum & FIELD) == EXACT || sum >> 31; }
 
 __device__ inline unsigned token_of(const Law& law, const unsigned* guide, unsigned code, word number) {
-    bool open;
-    unsigned token = closed(guide[code >> 4], code, &open);
-    return open ? settled(law, token, code, number) : token;
+    unsigned sum = joined(guide, code);
+    return open(sum) ? settled(law, closed(sum), code, number) : closed(sum);
 }
 
 /* Four tokens of one word of codes, with one branch for all. */
 __device__ inline void tokens_of(const Law& law, const unsigned* guide, word codes, word number, unsigned* token) {
-    bool open[4];
+    unsigned sum[4], nearest = FIELD, flags = 0;
     UNROLL for (int i = 0; i < 4; ++i) {
-        unsigned code = codes >> 16 * i & 0xFFFF;
-        token[i] = closed(guide[code >> 4], code, open + i);
+        sum[i] = joined(guide, codes >> 16 * i & 0xFFFF);
+        token[i] = closed(sum[i]);
+        unsigned away = (sum[i] ^ EXACT) & FIELD;
+        nearest = away < nearest ? away : nearest;
+        flags |= sum[i];
     }
-    if (open[0] || open[1] || open[2] || open[3])
+    if (nearest == 0 || flags >> 31)
         UNROLL for (int i = 0; i < 4; ++i)
-            if (open[i]) token[i] = settled(law, token[i], codes >> 16 * i & 0xFFFF, number + i);
+            if (open(sum[i])) token[i] = settled(law, token[i], codes >> 16 * i & 0xFFFF, number + i);
 }
 
 /* The 16-bit codes of four tokens from one on: ``at`` is the hash's input for the word that has its code, ``lead`` the
