@@ -11,7 +11,7 @@ and on every card.
 5. ``backward``: A's. 6. ``finish``: sums over parts, columns centred. Beyond ``DENSE`` tokens the products with V are
 the array library's.
 
-Run on one H100 and one H200 (November 2026, CuPy 14.2). Without a GPU, tests run the source compiled as C++, and
+Run on one H100 and one H200, on the latter last on 29 November 2026 (CuPy 14.2). Without a GPU, tests run the source compiled as C++, and
 compile it with nvcc where that is installed.
 """
 
@@ -169,7 +169,7 @@ def geometry(N, T, B, packed, memory, itemsize, keep="fits") -> Geometry:
     span = min(max(512 * -(-T * groups // (512 * BLOCKS)), shortest), longest)
     tiles = -(-T // TILE)
     splits = max(1, min(-(-BLOCKS // (N * tiles)), rows // (4 * N), memory // 16 // (N * T * itemsize)))
-    across = 16 if N <= 64 else 32 if N <= 128 else 64
+    across = 16 if N <= 64 else 32
     columns = next((c for c in (1, 2, 4, 8) if across * c >= N), 0) if N <= DENSE else 0
     each = 1 if N <= 16 else 2 if N <= 32 else 4
     squares = (-(-N // (16 * each))) ** 2
@@ -232,7 +232,7 @@ class Plan:
                 scratch["z"][...] = 0
             self._histograms(cut, -(-T // cut.span))
             if cut.columns:
-                tiles, lanes = -(-cut.rows // (32 // cut.m)), min(16 * cut.across, 512)
+                tiles, lanes = -(-cut.rows // (32 // cut.m)), 16 * cut.across
                 self._launch("residuals", tiles, _tile_bytes(cut), cut.columns, cut.across, threads=lanes)
                 self._launch("values", (-(-N // (16 * cut.each))) ** 2 * cut.parts, 4096 * cut.each, cut.each)
             else:
@@ -340,7 +340,7 @@ STEP_KERNELS = tuple(
     for name, number in (
         *((name, "") for name in ("prepare", "forward_wide", "seats", "backward", "finish")),
         *(("forward", f", {m}") for m in (1, 2, 3, 4, 5, 8)),
-        *(("residuals", f", {n}, 16") for n in (1, 2, 4)), *(("residuals", f", 4, {n}") for n in (32, 64)),
+        *(("residuals", f", {n}, 16") for n in (1, 2, 4)), *(("residuals", f", {n}, 32") for n in (4, 8)),
         *(("values", f", {n}") for n in (1, 2, 4)),
     )
 )  # fmt: skip

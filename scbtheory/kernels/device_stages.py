@@ -1,6 +1,6 @@
 """Two stages' loops on a GPU: many steps of the refit in one launch, and the moment statistic of a batch.
 
-Run on one H100 and one H200 (November 2026, CuPy 14.2). Without a GPU, tests run the sources compiled as C++, and
+Run on one H100 and one H200, on the latter last on 29 November 2026 (CuPy 14.2). Without a GPU, tests run the sources compiled as C++, and
 compile them with nvcc where that is installed.
 """
 

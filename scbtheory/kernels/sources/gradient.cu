@@ -1,32 +1,26 @@
 /* The step's second half: from histograms to residuals, and the gradients for A and V. */
 
-/* Rows of a tile of 32 that a thread of ``residuals`` has, so that a block has at most 512 threads. */
-#define OF_TILE(ACROSS) (ACROSS > 32 ? 4 : 2)
-
-/* Products of a tile of 32 rows with V or its transpose, for each of the threads, ACROSS along a row: out[a][c] is row
-   y + apart a with column x + ACROSS c. V passes through ``stage``, eight lines at a time. */
+/* Products of a tile of 32 rows with V or its transpose, for each of 16 x ACROSS threads: out[a][c] is row
+   y + 16 a with column x + ACROSS c. V passes through ``stage``, eight lines at a time. */
 template <typename Real, int COLUMNS, int ACROSS>
-__device__ void multiply(const Step<Real>& s, const double* rows, double* stage, bool transposed,
-                         double out[OF_TILE(ACROSS)][COLUMNS]) {
-    const int OWN = OF_TILE(ACROSS), apart = 32 / OWN;
+__device__ void multiply(const Step<Real>& s, const double* rows, double* stage, bool transposed, double out[2][COLUMNS]) {
     const int width = ACROSS * COLUMNS, pitch = width + 1, x = threadIdx.x % ACROSS, y = threadIdx.x / ACROSS;
     int N = s.N;
-    UNROLL for (int a = 0; a < OWN; ++a)
-        UNROLL for (int c = 0; c < COLUMNS; ++c) out[a][c] = 0;
+    UNROLL for (int c = 0; c < COLUMNS; ++c) out[0][c] = out[1][c] = 0;
     for (int first = 0; first < N; first += 8) {
         __syncthreads();
-        for (int i = threadIdx.x; i < 8 * width; i += apart * ACROSS) {
+        for (int i = threadIdx.x; i < 8 * width; i += 16 * ACROSS) {
             int j = transposed ? i % 8 : i / width, n = transposed ? i / 8 : i % width;
             bool inside = first + j < N && n < N;
             stage[j * pitch + n] = !inside ? 0 : transposed ? s.V[n * N + first + j] : s.V[(first + j) * N + n];
         }
         __syncthreads();
         for (int j = 0; j < 8 && first + j < N; ++j) {
-            double own[OWN];
-            UNROLL for (int a = 0; a < OWN; ++a) own[a] = rows[(y + apart * a) * pitch + first + j];
+            double one = rows[y * pitch + first + j], two = rows[(y + 16) * pitch + first + j];
             UNROLL for (int c = 0; c < COLUMNS; ++c) {
                 double entry = stage[j * pitch + x + ACROSS * c];
-                UNROLL for (int a = 0; a < OWN; ++a) out[a][c] = fma(own[a], entry, out[a][c]);
+                out[0][c] = fma(one, entry, out[0][c]);
+                out[1][c] = fma(two, entry, out[1][c]);
             }
         }
     }
@@ -37,8 +31,7 @@ __device__ void multiply(const Step<Real>& s, const double* rows, double* stage,
 template <typename Real, int COLUMNS, int ACROSS>
 __global__ void residuals(Step<Real> s) {
     POOL;
-    const int OWN = OF_TILE(ACROSS), apart = 32 / OWN, pitch = ACROSS * COLUMNS + 1, lanes = apart * ACROSS;
-    const int x = threadIdx.x % ACROSS, y = threadIdx.x / ACROSS;
+    const int pitch = ACROSS * COLUMNS + 1, lanes = 16 * ACROSS, x = threadIdx.x % ACROSS, y = threadIdx.x / ACROSS;
     double *rows = pool, *stage = rows + 32 * pitch, *unit = stage + 8 * pitch, *factor = unit + 32;
     integer* output = (integer*) (factor + 32);
     int m = s.m, N = s.N, packs = 32 / m, tile = packs * m;
@@ -61,20 +54,19 @@ __global__ void residuals(Step<Real> s) {
         rows[row * pitch + n] = z;
         if (row < tile && first + row < s.rows * m) ((double*) s.z)[at] = here ? z - (s.projected ? (double) s.mu[n] : 0) : 0;
     }
-    double out[OWN][COLUMNS];
+    double out[2][COLUMNS];
     multiply<Real, COLUMNS, ACROSS>(s, rows, stage, true, out);
-    UNROLL for (int a = 0; a < OWN; ++a)
+    UNROLL for (int a = 0; a < 2; ++a)
         UNROLL for (int c = 0; c < COLUMNS; ++c) {
-            int row = y + apart * a, n = x + ACROSS * c;
+            int row = y + 16 * a, n = x + ACROSS * c;
             double r = row >= tile || output[row] < 0 ? 0 : (out[a][c] - (n == output[row])) / s.B;
             if (n >= N) continue;
             rows[row * pitch + n] = r;
             if (row < tile && first + row < s.rows * m) s.residual[(first + row) * N + n] = r;
         }
     multiply<Real, COLUMNS, ACROSS>(s, rows, stage, false, out);
-    UNROLL for (int a = 0; a < OWN; ++a)
-        UNROLL for (int c = 0; c < COLUMNS; ++c)
-            rows[(y + apart * a) * pitch + x + ACROSS * c] = out[a][c] * factor[y + apart * a];
+    UNROLL for (int a = 0; a < 2; ++a)
+        UNROLL for (int c = 0; c < COLUMNS; ++c) rows[(y + 16 * a) * pitch + x + ACROSS * c] = out[a][c] * factor[y + 16 * a];
     __syncthreads();
     for (integer i = lane; i < packs * s.codes; i += lanes) {
         int pack = i / s.codes, code = i % s.codes;
