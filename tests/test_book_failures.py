@@ -244,10 +244,11 @@ def test_a_full_disk_leaves_everything_whole(good):
 def test_a_read_only_checkout_is_one_line_and_runs_elsewhere(good):
     write(good / "book" / "small.ipynb", "print('small')")
     before = sums(good)
-    refresh, render, run, after = on_a_disk(good, "read-only", f"run small --output {good / 'mine.ipynb'}")
+    mine = good / "mine"
+    refresh, render, run, after = on_a_disk(good, "read-only", f"run small --output {mine}")
     for said in (refresh, render):
         assert said[1:] == ["exit 2"]
         assert said[0].endswith(".lock: Read-only file system")
-    assert run[-2:] == [f"wrote {good / 'mine.ipynb'}", "exit 0"]
-    assert printed(good / "mine.ipynb") == "small\n"
+    assert run[-3:] == [f"wrote {mine / 'small.ipynb'}", f"for pages: scbtheory render --from {mine}", "exit 0"]
+    assert printed(mine / "small.ipynb") == "small\n"
     assert after == before
