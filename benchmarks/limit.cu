@@ -20,8 +20,9 @@ __global__ void draw(Draw s) {
     word lanes = (word) gridDim.x * blockDim.x, lane = (word) blockIdx.x * blockDim.x + threadIdx.x;
     unsigned joined = 0;
     for (word i = lane; i < (word) s.words; i += lanes) {
-        word codes = four_codes(s.law.origin + i * GOLDEN, 0);
-        UNROLL for (int j = 0; j < 4; ++j) joined ^= token_of(s.law, guide, codes >> 16 * j & 0xFFFF, 4 * i + j);
+        unsigned token[4];
+        tokens_of(s.law, guide, four_codes(s.law.origin + i * GOLDEN, 0), 4 * i, token);
+        joined ^= token[0] ^ token[1] ^ token[2] ^ token[3];
     }
     s.result[lane] = joined;
 }

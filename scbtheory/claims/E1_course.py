@@ -122,7 +122,7 @@ $$ (eq-course)
 steps, to within two steps.
 """,
     assumptions="balanced steps, η = 0.1, batches far above the noise scale; means over 8 seeds, to two steps",
-    scope="An experiment: {claim}`S1` and {claim}`S4` with $\\log(1+\\eta)$ for the growth of a step.",
+    scope="An experiment: {claim}`S1` and {claim}`S4` with the $\\log(1+\\eta)$ that {claim}`S1` derives for a step.",
     nature="observation",
     chapter="from_scratch",
     rests_on=("S1", "S4"),

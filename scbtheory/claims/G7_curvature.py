@@ -56,7 +56,8 @@ def by_lanczos(statement):
     """The largest eigenvalue that Lanczos finds through the package's gradient, at N = 4, T = 300."""
     instance = case(4, 300, seed=3)
     task, theta, size = instance.task, instance.theta, instance.task.context_length
-    worst = dict.fromkeys(("Lanczos, relative", "the package's top, relative", "the package's bulk, relative"), 0.0)
+    names = "Hessian along a direction", "Lanczos", "the package's top", "the package's bulk"
+    worst = dict.fromkeys((f"{name}, relative" for name in names), 0.0)
     base = scb.population.gradient(task, theta).A
     for k in range(task.vocab_size):
 
@@ -68,9 +69,10 @@ def by_lanczos(statement):
         operator = LinearOperator((size, size), matvec=along, dtype=float)
         start = np.ones(size) + np.arange(size) / size
         largest = eigsh(operator, k=1, which="LM", v0=start, return_eigenvectors=False)[0]
-        _, bulk, top = statement(instance.numbers.seen_from(k))
+        hessian, bulk, top = statement(instance.numbers.seen_from(k))
         package_bulk, package_top = scb.population.attention_curvature(task, theta.V)
         here = (
+            relative_gap(along(start), hessian @ start),
             relative_gap([largest], [top]),
             relative_gap([package_top[k]], [top]),
             relative_gap([package_bulk[k]], [bulk]),

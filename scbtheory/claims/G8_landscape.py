@@ -254,8 +254,8 @@ $$ (eq-saddle-growth)
 """,
     assumptions="A and V with 1'a = 1, 1'V = 1', Vμ = μ; for the critical points K_P, K_Q > 0",
     scope="Proved for every $N$ and $T$: both forms of the loss word by word; the list of critical points from "
-    r"$G_V = 0$, which forces $V' = bP'$ with $b = \langle Q,A\rangle_\mu/\lVert A\rVert_\mu^2$, and $G_a = 0$, "
-    r"which for $b \ne 0$ forces $a - 1/T = (q - 1/T)/b$ and then $b = 1$; the growth on "
+    r"$G_V = 0$, which forces $V' = \beta P'$ with $\beta = \langle Q,A\rangle_\mu/\lVert A\rVert_\mu^2$, and "
+    r"$G_a = 0$, which for $\beta \ne 0$ forces $a - 1/T = (q - 1/T)/\beta$ and then $\beta = 1$; the growth on "
     "the two directions $P'$ and $Q'$.",
     nature="theorem",
     chapter="population_gradient",

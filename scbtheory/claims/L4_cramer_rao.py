@@ -291,19 +291,21 @@ Given the supports, $\Pr(x_o = n \mid c, k) = p_n = \sum_j q_jP_{nc_j}$ with the
 the information
 
 $$
-I = \sum_k \mu_k\,E_c \sum_n \frac{\nabla p_n \nabla p_n^\top}{p_n}
+\mathcal I = \sum_k \mu_k\,E_c \sum_n \frac{\nabla p_n \nabla p_n^\top}{p_n}
 $$ (eq-information)
 
 about all entries, and with U spanning what the constraints leave (columns of $A$ and $V$ sum to 1; $V\mu=\mu$ if $\mu$
-is known) no unbiased estimator from $n$ samples has a smaller covariance than $\frac1n U(U^\top I\,U)^{-1}U^\top$:
+is known) no unbiased estimator from $n$ samples has a smaller covariance than
+$\frac1n U(U^\top\mathcal I\,U)^{-1}U^\top$:
 
 $$
 n\,E\lVert\hat A - Q\rVert_\mu^2 + n\,E\lVert\hat V - P\rVert_\mu^2
-\;\ge\; \operatorname{tr}\,W\,U(U^\top I\,U)^{-1}U^\top .
+\;\ge\; \operatorname{tr}\,\Xi\,U(U^\top\mathcal I\,U)^{-1}U^\top ,
 $$ (eq-cramer-rao)
 
-Least squares has $U H^{-1}M H^{-1}U^\top$ instead, $H = U^\top E[\nabla p^\top\nabla p]\,U$ and
-$M = U^\top E[\nabla p^\top(\operatorname{diag} p - pp^\top)\nabla p]\,U$.
+where the diagonal $\Xi$ holds the $\mu_k$ that weighs an entry in the norms. Least squares has
+$U\mathcal H^{-1}\mathcal M\mathcal H^{-1}U^\top$ instead, $\mathcal H = U^\top E[\nabla p^\top\nabla p]\,U$ and
+$\mathcal M = U^\top E[\nabla p^\top(\operatorname{diag} p - pp^\top)\nabla p]\,U$.
 """,
     assumptions="known supports; all entries of P positive; unbiased estimators (the bound), n → ∞ (least squares); "
     "what tokens off the supports tell about an unknown μ is not counted",

@@ -142,7 +142,7 @@ $$
 \text{boosting (N5, S3)} & \tfrac12 z^2\,w\,T\,\log(2TK_Q) \\
 \text{search by moments (L2)} & \dfrac{2\log T}{\mu_k\,q_{\min}^2\,\varphi^2} \\
 \text{one step after transfer (T3)} & \dfrac{2\sigma_k^2\log T}{K_\times^2\,q_{\min}^2} \\
-\text{last stage, by likelihood (L5)} & \operatorname{tr}W\Sigma\,/\,\epsilon
+\text{last stage, by likelihood (L5)} & \operatorname{tr}\Xi\Sigma\,/\,\epsilon
 \end{array}
 $$ (eq-budget)
 

@@ -18,7 +18,7 @@ from scbtheory.claims._noise import (
     long_task,
     on_plane,
     sampled_norms,
-    second_moments,
+    second_moment,
     terms,
     value_norm,
     weighted,
@@ -33,7 +33,7 @@ from scbtheory.verification.instances import World, exact, gap, relative_gap, z_
 def statement(s):
     """At the start, centred and not; then in stage 2: the limit of the second moment given k, and the mean's square."""
     start = (1 - s.tr(s.mu.T @ s.mu)) / s.K_P
-    limit, _ = second_moments(s, plane_value(s), partial(power_sum, s))
+    limit = second_moment(s, plane_value(s), partial(power_sum, s))
     return start * (s.N - 1) * s.T, start * s.T**2, limit, signal(s) * s.K_P
 
 
@@ -85,7 +85,7 @@ STAGE_2 = Fraction(3, 4), Fraction(2, 3)
 @cache
 def growing(alpha, beta):
     """The same P and q at several T, on the plane: (bundle, centred and plain second moment, the mean's square)."""
-    base, found = exact(2, 2, seed=3), []
+    base, found = exact(2, 2, seed=2), []  # uneven frequencies: y and −y are not alike
     for T in LENGTHS:
         Q = np.concatenate([base.Q, np.full((T - 2, 2), Fraction(0))])
         s = on_plane(replace(base, Q=Q, A=Q, B=Q), alpha, beta)
@@ -174,7 +174,7 @@ def rank_N(s):
         return weighted(s, M, power, pairs, (s.N + 2) * s.tr(M @ s.C))
 
     flat = 1 - s.tr(s.mu.T @ s.mu)
-    limit, _ = assembled(s, plane_value(s), partial(power_sum, s), F, s.N, flat)
+    limit = assembled(s, plane_value(s), partial(power_sum, s), F, s.N, flat)
     return flat / s.K_P * s.N * s.T, flat / s.K_P * s.T**2, limit, signal(s) * s.K_P
 
 
@@ -223,7 +223,13 @@ In stage 2, at fixed $\alpha \ne 0$ with $\alpha\beta \ne 1$, it tends to a fini
             by_enumeration,
         ),
         Route("numeric", "the package's noise scale at N = 3, T = 10⁵", by_package, limit=1e-4, margin=100.0),
-        Route("monte carlo", "squared norms of 10 000 single samples at N = 3, T = 4000", by_sampling, limit=4.0),
+        Route(
+            "monte carlo",
+            "squared norms of 10 000 single samples at N = 3, T = 4000",
+            by_sampling,
+            limit=4.0,
+            blind="what a tenth of one term moves is below the noise of 10 000 samples",
+        ),
     ),
     controls=(
         Control("N for N − 1", rank_N),

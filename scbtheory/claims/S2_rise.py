@@ -61,23 +61,34 @@ def derived(statement):
 
 
 def at_rational_points(statement):
-    """Points whose rates are perfect squares by their construction; differences of quadratics are exact."""
-    drifts, speeds = [], []
+    """Differences of quadratics are exact; u(t) is asked where it starts: E's place gives u, its rate u's speed."""
+    drifts, speeds, places = [], [], []
+    E = sp.Symbol("E", positive=True)
     third, half = sp.Rational(1, 3), sp.Rational(1, 2)
     for K_P, K_Q, alpha, beta in ((third, half, third, half), (half, third, half / 5, 1), (third / 4, third, 1, -half)):
         omega = sp.sqrt(K_P * K_Q)
 
-        def at(a, b, u=0, K_P=K_P, K_Q=K_Q, omega=omega):
+        def at(a, b, u=0, E=E, K_P=K_P, K_Q=K_Q, omega=omega):
             c = K_P * b**2 - K_Q * a**2
-            return statement(bundle(sp, K_P=K_P, K_Q=K_Q, alpha=a, beta=b, omega=omega, u=u, c=c, E=sp.Integer(2)))
+            return statement(bundle(sp, K_P=K_P, K_Q=K_Q, alpha=a, beta=b, omega=omega, u=u, c=c, E=E))
 
         rest = 1 - alpha * beta
         velocity = K_P * beta * rest, K_Q * alpha * rest
         slopes = [(at(alpha + a, beta + b)[0] - at(alpha - a, beta - b)[0]) / 2 for a, b in ((1, 0), (0, 1))]
         drifts.append(abs(slopes[0] * velocity[0] + slopes[1] * velocity[1]))
         speed = beta * velocity[0] + alpha * velocity[1]
-        speeds.append(abs(float(sp.simplify(at(alpha, beta, alpha * beta)[1] - speed))))
-    return {"drift of the invariant": max(drifts), "difference of the speed": max(speeds)}
+        _, stated, odds, rate, product = at(alpha, beta, alpha * beta)
+        speeds.append(size(stated - speed))
+        places += [
+            size(product.subs(E, odds) - alpha * beta),
+            size((sp.diff(product, E) * rate * E).subs(E, odds) - speed),
+        ]
+    return {"drift of the invariant": max(drifts), "difference of the speed": max(speeds), "of u(t)": max(places)}
+
+
+def size(number) -> float:
+    """The modulus of a number of fractions and roots, 0 only where it is 0."""
+    return 0.0 if sp.expand(sp.numer(sp.together(number))) == 0 else abs(complex(number.n()))
 
 
 def integrated(statement):
@@ -140,10 +151,10 @@ $$
 \dot u = (1 - u)\sqrt{c^2 + 4\omega^2u^2},
 $$ (eq-rise)
 
-so that, with $E$ growing at the rate $\sqrt{c^2 + 4\omega^2}$,
+so that, with $\Gamma$ growing at the rate $\sqrt{c^2 + 4\omega^2}$,
 
 $$
-u = \frac{E^2 - 2c^2E - 4c^2\omega^2}{E^2 + 8\omega^2E - 4c^2\omega^2} .
+u = \frac{\Gamma^2 - 2c^2\Gamma - 4c^2\omega^2}{\Gamma^2 + 8\omega^2\Gamma - 4c^2\omega^2} .
 $$ (eq-rise-solved)
 
 For $c = 0$ it is logistic with rate $2\omega$.
@@ -156,7 +167,7 @@ For $c = 0$ it is logistic with rate $2\omega$.
     statement=statement,
     routes=(
         Route("symbolic", RATES, derived),
-        Route("exact", "invariant and speed at three rational points", at_rational_points),
+        Route("exact", "invariant, speed and u(t) with its slope at three rational points", at_rational_points),
         routes.numeric(f"the drift-free flow integrated from c > 0, c < 0 and c = 0; {AT}", integrated),
     ),
     controls=(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import scbtheory as scb
 from scbtheory.claims._half_times import matrix_half_time, order_distances
-from scbtheory.claims._scalars import AT, FITTED, SCRATCH, growth, matrix_path, slopes, symbols, task_floats
+from scbtheory.claims._scalars import AT_BOTH, FITTED, SCRATCH, growth, matrix_path, slopes, symbols, task_floats
 from scbtheory.derivations import reduction, stages
 from scbtheory.verification.bundles import Scalars
 from scbtheory.verification.claim import Claim, Control, Route
@@ -118,7 +118,7 @@ with $\nu = \tfrac34\log(1+\sqrt2) - \tfrac{\sqrt2}{4}$.
     statement=statement,
     routes=(
         Route("symbolic", "both terms for all positive K_P, K_Q: matching, time integral", derived),
-        slopes(f"slopes −1 and −2 of the relative errors of one and two terms, {FITTED}; {AT}", order_distances),
+        slopes(f"slopes −1 and −2 of the relative errors of one and two terms, {FITTED}; {AT_BOTH}", order_distances),
         Route(
             "numeric",
             "all matrices, N = 3, T = 1000, and the package",

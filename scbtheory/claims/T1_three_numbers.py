@@ -222,6 +222,7 @@ $$ (eq-transfer)
             "minibatch gradients resolved along P', P̂' and Q', 400 000 samples at N = 3, T = 12",
             sampled,
             limit=5.0,
+            blind="terms of which a tenth is below the noise of 400 000 samples",
         ),
     ),
     controls=(

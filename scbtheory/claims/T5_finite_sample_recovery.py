@@ -160,13 +160,13 @@ $1-\delta$ if, for every trigger $k$,
 
 $$
 \begin{aligned}
-B &\ge \left(\frac{2v_k}{\tau^2} + \frac{2R_k}{3\tau}\right)\log\frac{2TN}{\delta}, \\
-\tau &= \tfrac12K_\times q_{\min}, \quad R_k = \frac{L}{\mu_k} + K_\times,
+B &\ge \left(\frac{2\bar\sigma_k^2}{\tau^2} + \frac{2\bar r_k}{3\tau}\right)\log\frac{2TN}{\delta}, \\
+\tau &= \tfrac12K_\times q_{\min}, \quad \bar r_k = \frac{L}{\mu_k} + K_\times,
 \end{aligned}
 $$ (eq-recovery-batch)
 
-with $v_k$ the largest variance of a coordinate ({claim}`N3`) and $L$ the largest range of $v_n^\top(v_m - e_o)$ over
-$n$, $v_n$ the columns of $V$.
+with $\bar\sigma_k^2$ the largest variance of a coordinate ({claim}`N3`) and $L$ the largest range of
+$v_n^\top(v_m - x_o)$ over $n$, $v_n$ the columns of $V$.
 """,
     assumptions=r"$K_\times > 0$; every task, every $N$ and $T$; nothing is assumed to be normal",
     scope="Bernstein's inequality for every coordinate and a union bound; variance and reach are enumerated for one "
@@ -184,6 +184,7 @@ $n$, $v_n$ the columns of $V$.
             f"{RUNS} runs, N = 3, T = 200 and N = 6, T = 1000 (full: T = 5000, N = 16)",
             by_running,
             {"share lost at the batch": DELTA, "share found at a small part of it": 0.4},
+            anew=True,
         ),
     ),
     controls=(

@@ -145,11 +145,11 @@ CLAIM = Claim(
 The Jacobian of softmax at $w = 0$ is
 
 $$
-J = \frac1T\left(I - \tfrac1T 11^\top\right).
+\frac{\partial a}{\partial w} = \frac1T\left(I - \tfrac1T 11^\top\right).
 $$ (eq-softmax-jacobian)
 
-Hence $\nabla_w = J\nabla_a = \tfrac1T\left(I - \tfrac1T11^\top\right)\nabla_a$, the projected gradient of the linear
-model over $T$, and under gradient flow
+Hence $\nabla_w = \frac{\partial a}{\partial w}\nabla_a = \tfrac1T\left(I - \tfrac1T11^\top\right)\nabla_a$, the
+projected gradient of the linear model over $T$, and under gradient flow
 
 $$
 \dot a = -\frac{1}{T^2}\left(I - \tfrac1T 11^\top\right)\nabla_a :

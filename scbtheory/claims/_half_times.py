@@ -8,21 +8,27 @@ import mpmath as mp
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from scbtheory.claims._scalars import DIGITS, LENGTHS, digits, half_times, matrix_path, slope
+from scbtheory.claims._scalars import CONSTANTS, DIGITS, LENGTHS, OTHERS, digits, half_times, matrix_path, slope
 
 
 def order_distances(statement, balanced=False):
-    """Distances of slopes from −1 and −2, once the half time itself, which grows like log T, is divided out."""
-    truth, first, second = half_times(balanced), [], []
+    """Distances of slopes from −1 and −2, once the half time itself, which grows like log T, is divided out.
+
+    The larger ones of two pairs of constants.
+    """
+    pairs = [_distances(statement, balanced, other) for other in (False, True)]
+    names = "distance of one term's slope from −1", "distance of two terms' slope from −2"
+    return {name: max(pair[i] for pair in pairs) for i, name in enumerate(names)}
+
+
+def _distances(statement, balanced, other):
+    first, second = [], []
     with mp.workdps(DIGITS):
-        for T, t in zip(LENGTHS, truth, strict=True):
-            leading, correction = statement(digits(T))[:2]
+        for T, t in zip(LENGTHS, half_times(balanced, other), strict=True):
+            leading, correction = statement(digits(T, **(OTHERS if other else CONSTANTS)))[:2]
             first.append((t - leading) / t)
             second.append((t - leading - correction) / t)
-    return {
-        "distance of one term's slope from −1": abs(slope(first) + 1),
-        "distance of two terms' slope from −2": abs(slope(second) + 2),
-    }
+    return abs(slope(first) + 1), abs(slope(second) + 2)
 
 
 @cache

@@ -91,7 +91,7 @@ def inverse(matrix):
     size = len(matrix)
     if matrix.dtype != object:
         return np.linalg.inv(matrix)
-    rows = np.concatenate([matrix, np.eye(size, dtype=int) + matrix * 0], axis=1)
+    rows = np.concatenate([matrix, np.eye(size, dtype=int) + (matrix - matrix)], axis=1)
     for i in range(size):
         pivot = next(r for r in range(i, size) if rows[r, i] != 0)
         rows[[i, pivot]] = rows[[pivot, i]]

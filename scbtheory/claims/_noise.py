@@ -105,6 +105,11 @@ def value_norm(s, X, output, centred=True):
 
 def second_moments(s, V, p):
     r"""N1 given the trigger, at any V and power sums p: centred, then without centring."""
+    return with_plain(s, V, p, second_moment(s, V, p))
+
+
+def second_moment(s, V, p):
+    r"""N1's centred second moment given the trigger."""
     flat = 1 - s.tr(s.mu.T @ s.mu)
     return assembled(
         s, V, p, lambda M, power, pairs: weighted(s, M, power, pairs, (s.N + 1) * s.tr(M @ s.C)), s.N - 1, flat
@@ -117,13 +122,17 @@ def weighted(s, M, power, pairs, g):
 
 
 def assembled(s, V, p, F, rank, flat):
-    """Both second moments from the sums F of fourth order, tr(WC) and the output's own variance."""
+    """The centred second moment from the sums F of fourth order, tr(WC) and the output's own variance."""
     skew = s.one_token(lambda y: s.tr(s.mu.T @ s.P @ y) * s.tr(y.T @ s.W @ y))
     S, M = V.T @ V, V.T @ s.P
     centred = flat * p(2, 0) * rank - 2 * p(2, 1) * skew
-    centred = centred + F(S, p(4, 0), p(2, 0) ** 2) - 2 * F(M, p(3, 1), p(2, 0) * p(1, 1))
-    residual = flat + p(2, 0) * s.tr(S @ s.C) - 2 * p(1, 1) * s.tr(M @ s.C)
-    return centred, centred + residual
+    return centred + F(S, p(4, 0), p(2, 0) ** 2) - 2 * F(M, p(3, 1), p(2, 0) * p(1, 1))
+
+
+def with_plain(s, V, p, centred):
+    """The centred second moment and the one without centring, which has the residual's square beside it."""
+    own, crossed = s.tr(V.T @ V @ s.C), s.tr(V.T @ s.P @ s.C)
+    return centred, centred + 1 - s.tr(s.mu.T @ s.mu) + p(2, 0) * own - 2 * p(1, 1) * crossed
 
 
 def sampled_norms(task, theta, batch, centred=True):

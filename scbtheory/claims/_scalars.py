@@ -19,7 +19,9 @@ LENGTHS = tuple(10**n for n in range(2, 9))
 DIGITS = 20
 FITTED = f"T = 10², 10³, …, 10⁸ to {DIGITS} digits"
 CONSTANTS = {"K_P": 0.2, "K_Q": 0.5}
+OTHERS = {"K_P": 0.6, "K_Q": 0.15}  # the other way round, and further apart
 AT = "at K_P = 0.2, K_Q = 0.5"
+AT_BOTH = f"{AT}, and at 0.6, 0.15"
 SCRATCH = "population gradients of G5 from the start; K_P, K_Q > 0"
 RATES = "proof for all positive K_P, K_Q, T"
 
@@ -72,9 +74,10 @@ def slopes(scope, distances, limit=0.05) -> Route:
 
 
 @cache
-def half_times(balanced: bool = False):
-    """S3's truth at each length."""
-    return [scb.dynamics.high_precision_half_time(T=T, balanced=balanced, digits=DIGITS, **CONSTANTS) for T in LENGTHS]
+def half_times(balanced: bool = False, other: bool = False):
+    """S3's truth at each length, at one pair of constants or the other."""
+    constants = OTHERS if other else CONSTANTS
+    return [scb.dynamics.high_precision_half_time(T=T, balanced=balanced, digits=DIGITS, **constants) for T in LENGTHS]
 
 
 @cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from scbtheory.derivations import gradients
+from scbtheory.derivations import gradients, reduction
 from scbtheory.derivations import symbols as s
 from scbtheory.derivations.algebra import N, T
 from scbtheory.derivations.sums import a_t, mean, number, p, q_t, reduced
@@ -27,7 +27,9 @@ __all__ = [
     "coordinate",
     "drift",
     "leading",
+    "linear_step",
     "mean_along_change",
+    "mean_push",
     "n",
     "noise",
     "on_plane",
@@ -128,14 +130,31 @@ n = sp.Symbol("n", integer=True, positive=True)
 def unstable_direction():
     r"""Return (left eigenvector, rate) of one step of training linearised at :math:`\alpha = \beta = 0`.
 
-    Assumed: steps :math:`\beta \mathrel{+}= \eta_V(K_Q\alpha + 1/T)`, :math:`\alpha \mathrel{+}= \eta_A K_P\beta`,
-    that is R2 without products of two small numbers and without :math:`\beta/T`.
+    The mean step is R2's derived field, linearised, at infinite T: only :math:`\beta/T` and products of two small
+    numbers are left out.
     """
-    step = sp.Matrix([[1, step_V * K_Q], [step_A * K_P, 1]])
+    step = linear_step()
     growth = sp.sqrt(step_V * step_A * K_P * K_Q)
     direction = sp.Matrix([[1, sp.sqrt(step_V * K_Q / (step_A * K_P))]])
     assert sp.simplify(direction * step - (1 + growth) * direction) == sp.zeros(1, 2)
     return direction, growth
+
+
+def linear_step():
+    r"""The matrix of a mean step in :math:`(\beta, \alpha)` about the start, from R2's derived field, as T grows."""
+    d_alpha, d_beta = reduction.velocity()
+    field = sp.Matrix([step_V * d_beta, step_A * d_alpha])
+    jacobian = field.jacobian([reduction.beta, reduction.alpha]).subs({reduction.alpha: 0, reduction.beta: 0})
+    back = {reduction.K_P: K_P, reduction.K_Q: K_Q}
+    return sp.eye(2) + jacobian.applyfunc(lambda x: sp.limit(x, T, sp.oo)).subs(back)
+
+
+def mean_push():
+    r"""What the mean step of :math:`\beta` is at the start, over :math:`\eta_V`: the recursion's drift."""
+    d_alpha, d_beta = (f.subs({reduction.alpha: 0, reduction.beta: 0}) for f in reduction.velocity())
+    if d_alpha != 0:
+        raise ArithmeticError("attention is pushed at the start, too")
+    return d_beta
 
 
 def recursion():
@@ -155,7 +174,7 @@ def recursion():
 
 
 def sign_ratio():
-    r"""N5: the limit over n of :math:`(EY_n)^2/\mathrm{Var}\,Y_n`: :math:`d = \eta_V/T`, :math:`v = \eta_V^2 w/(TB)`.
+    r"""N5: the limit over n of :math:`(EY_n)^2/\mathrm{Var}\,Y_n`: d from R2's field, :math:`v = \eta_V^2 w/(TB)`.
 
     Y is Gaussian for many small steps; its sign is then right with probability :math:`\Phi` of the root.
     """
@@ -163,7 +182,7 @@ def sign_ratio():
     growth = sp.Symbol("g", positive=True)  # (1 + rate)**n, which grows without bound
     squared = (average**2 / variance).subs((1 + rate) ** (2 * n), growth**2).subs((1 + rate) ** n, growth)
     limit = sp.limit(sp.simplify(squared), growth, sp.oo)
-    return sp.simplify(limit.subs({drift: step_V / T, noise: step_V**2 * w / (T * batch)}))
+    return sp.simplify(limit.subs({drift: step_V * mean_push(), noise: step_V**2 * w / (T * batch)}))
 
 
 def added_variance():

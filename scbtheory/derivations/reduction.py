@@ -52,7 +52,7 @@ __all__ = [
 
 alpha, beta = sp.symbols("alpha beta", real=True)
 K_P, K_Q = sp.symbols("K_P K_Q", positive=True)
-p, q, d = sp.symbols("p q d", positive=True)  # η_A K_P, η_V K_Q, η_V / T
+p, q, d = sp.symbols("k_P k_Q d", positive=True)  # η_A K_P, η_V K_Q, η_V / T
 
 # The names a statement asks for, as they stand in derivations.symbols.
 P, mu, one_N = s.P, s.mu, s.one_N

@@ -38,6 +38,7 @@ __all__ = [
     "sparsity",
     "speed_residual",
     "stage_two_end",
+    "step_residuals",
     "surviving",
     "t",
     "trajectory_residuals",
@@ -48,6 +49,7 @@ __all__ = [
 t, tau, y, z = sp.symbols("t tau y z", real=True)
 r, delta, Y = sp.symbols("r delta Y", positive=True)  # r = (p/q)^¼, δ = d/ω, Y = √2
 k, E, R, u = sp.symbols("k E R u", positive=True)  # k = 2ω; R² = c² + k²
+n, eta = sp.Symbol("n", integer=True, positive=True), sp.Symbol("eta", positive=True)
 C = sp.sqrt(R**2 - k**2)  # c, written so that expressions are rational in R and k
 omega = sp.sqrt(p * q)
 DRIFT_FREE = tuple(f.subs(d, 0) for f in FIELD)
@@ -83,6 +85,20 @@ def linear_residuals(alpha_t, beta_t, p, q, d):
         sp.diff(beta_t, t) - q * alpha_t - d,
         alpha_t.subs(t, 0),
         beta_t.subs(t, 0),
+    )
+
+
+def step_residuals(alpha_n, beta_n, p, q, d):
+    r"""S1's steps, :math:`\alpha_{n+1} = \alpha_n + \eta p\beta_n,\ \beta_{n+1} = \beta_n + \eta(q\alpha_n + d)`.
+
+    They begin at (0, 0): four expressions that must vanish.
+    """
+    ahead = [sp.expand(x.subs(n, n + 1)) for x in (alpha_n, beta_n)]
+    return (
+        sp.expand(ahead[0] - alpha_n - eta * p * beta_n),
+        sp.expand(ahead[1] - beta_n - eta * (q * alpha_n + d)),
+        alpha_n.subs(n, 0),
+        beta_n.subs(n, 0),
     )
 
 

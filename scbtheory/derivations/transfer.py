@@ -23,6 +23,7 @@ __all__ = [
     "field_is_derived",
     "growing_mode",
     "growth_rate",
+    "linearised_alpha",
     "residual_terms",
     "resting_product",
     "start_velocity",
@@ -31,7 +32,8 @@ __all__ = [
 
 H = sp.MatrixSymbol(r"\hat{P}", N, N)
 alpha, beta, gamma = sp.symbols("alpha beta gamma", real=True)
-theta, rho = sp.symbols("theta rho", positive=True)
+theta, t, slow = sp.symbols("theta t r", positive=True)
+fast = sp.Symbol("f", negative=True)
 
 RULES = reduction.RULES + Rules((s.one_N.T * H, s.one_N.T))
 SAME_LAW = Rules((H * s.mu, s.mu))
@@ -94,17 +96,40 @@ def start_velocity():
     return tuple(sp.expand(f.subs({alpha: 0, beta: 0, gamma: theta})) for f in field())
 
 
+@cache
 def time_growth(correlated: bool):
     r"""T2: the limit of :math:`T\,\partial t_\rho/\partial T`: what a unit of log T adds to the time to :math:`\rho`.
 
-    Correlated, for small :math:`\rho`: :math:`t_\rho = \rho/\dot\alpha(0)`, with the derived velocity. From scratch:
-    S1's :math:`\omega^{-1}\mathrm{arccosh}(1 + \rho T K_Q)`, from the linearised field at :math:`\gamma = 0`.
+    :math:`-T\,\partial_T\alpha/\dot\alpha` at the time t at which :math:`\alpha = \rho`, by the implicit function's
+    derivative, on the field linearised about the start. Correlated: its limit in T at any fixed t, as
+    :math:`\alpha` gets to a given height in a bounded time. From scratch :math:`\alpha` is a multiple of 1/T, so that
+    no fixed t will do: the ratio does not hold T, and t grows without bound.
     """
+    alpha_t = linearised_alpha()
+    ratio = -T * sp.diff(alpha_t, T) / sp.diff(alpha_t, t)
     if correlated:
-        time = rho / start_velocity()[0]
-    else:
-        time = sp.acosh(1 + rho * T * k_Q) / growth_rate(0)
-    return sp.simplify(sp.limit(T * sp.diff(time, T), T, sp.oo))
+        return sp.limit(sp.simplify(ratio), T, sp.oo)
+    scratch = sp.simplify(ratio.subs(k_cross, 0).subs({fast: -slow}))
+    return sp.limit(scratch.subs(slow, growth_rate(0)), t, sp.oo)
+
+
+def linearised_alpha():
+    r"""T2: :math:`\alpha(t)` of the field linearised about the start, T kept in its drift, :math:`\gamma = \theta`.
+
+    Its eigenvalues are kept as symbols r > 0 > f: :math:`K_PK_Q = -rf`, :math:`\theta^2K_{\hat P} = -(r + f)`.
+    """
+    push = sp.Matrix(start_velocity()[:2])
+    jacobian = _start_jacobian(theta)
+    known = {k_Q: -slow * fast / k_P, k_hat: -(slow + fast) / theta**2}
+    jacobian = jacobian.subs(known)
+    if any(sp.expand((jacobian - value * sp.eye(2)).det()) != 0 for value in (slow, fast)):
+        raise ArithmeticError("the symbols are no eigenvalues of the linearised field")
+    back = jacobian.inv() * push
+    rise = [
+        ((jacobian - other * sp.eye(2)) * (back * sp.exp(own * t)))[0] / (own - other)
+        for own, other in ((slow, fast), (fast, slow))
+    ]
+    return sp.simplify(sum(rise) - back[0])
 
 
 @cache

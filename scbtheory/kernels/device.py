@@ -113,7 +113,7 @@ def guide(boundaries):
     token = np.searchsorted(boundaries, start, side="right")
     inside = np.searchsorted(boundaries, start + 16, side="left") - token
     within = np.floor(boundaries[np.minimum(token, len(boundaries) - 1)]).astype(np.int64) - start
-    place = np.select([inside == 0, inside == 1], [31, within], 0)
+    place = np.select([inside == 0, inside == 1], [31, within], 30)
     return (token | place << 16 | (inside > 1) << 31).astype(np.uint32)
 
 

@@ -32,10 +32,12 @@ class Scalars(Protocol):
 
 
 class Timed(Scalars, Protocol):
-    r"""The flow's numbers, a time, and the level :math:`\rho` below which the linear stage is read."""
+    r"""The flow's numbers, a time, the level :math:`\rho` of the linear stage's end, steps and their size."""
 
     t: Any
     rho: Any
+    n: Any
+    eta: Any
 
 
 class Rising(Scalars, Protocol):

@@ -52,6 +52,8 @@ class Route:
     residuals : maps a statement to numbers by name, each 0 for perfect agreement; a name says what is measured.
     limit : the largest residual that agrees: one number for all, or one for each name.
     margin : a residual rejects a statement from ``margin * limit`` on (any residual at all where the limit is 0).
+    blind : why the route does not see every number of the statement (:mod:`scbtheory.verification.sensitivity`).
+    anew : whether the route draws new samples for another statement: too dear to be asked about every number.
     """
 
     kind: str
@@ -59,6 +61,8 @@ class Route:
     residuals: Callable[[Statement], Mapping[str, Any]]
     limit: float | Mapping[str, float] = 0.0
     margin: float = 2.0
+    blind: str = ""
+    anew: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

@@ -13,6 +13,7 @@ import json
 import math
 import platform
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
@@ -22,11 +23,11 @@ from typing import Any
 
 from scbtheory import files
 from scbtheory.errors import InvalidArgument
-from scbtheory.verification import profiles
-from scbtheory.verification.claim import ClaimReport
+from scbtheory.verification import profiles, sensitivity
+from scbtheory.verification.claim import Claim, ClaimReport
 from scbtheory.verification.registry import CLAIMS, Registry
 
-__all__ = ["FILE", "changes", "measure", "read", "rejections", "settings", "store", "unrecorded"]
+__all__ = ["FILE", "changes", "measure", "numbers", "read", "rejections", "settings", "store", "unrecorded"]
 
 FILE = Path("book") / "measurements.json"
 CHANGES = Path("book") / "changes_of_limits.md"
@@ -50,6 +51,7 @@ def measure(claim_id: str, *, registry: Registry = CLAIMS, today: datetime.date 
         "holds": report.holds,
         "routes": _routes(report),
         "controls": rejections(report),
+        "numbers": None if report.claim.experiment else numbers(report.claim),
         "quantities": quantities,
         "settings": settings(claim_id, registry=registry),
     }
@@ -76,6 +78,17 @@ def _routes(report: ClaimReport) -> list[dict[str, Any]]:
 def rejections(report: ClaimReport) -> dict[str, list[bool]]:
     """By control, whether each route rejects it."""
     return {c.control.mistake: [finding.rejects for finding in c.findings] for c in report.controls}
+
+
+def numbers(claim: Claim) -> dict[str, Any]:
+    """Every number of a claim's statement, and route by route those that the route does not see."""
+    start = time.perf_counter()
+    missed = sensitivity.unseen(claim)
+    return {
+        "changed": [variation.name for variation in sensitivity.variations(claim.statement)],
+        "unseen": missed,
+        "seconds": round(time.perf_counter() - start, 1),
+    }
 
 
 def _number(x: float) -> float | str:

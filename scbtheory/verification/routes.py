@@ -73,13 +73,14 @@ def numeric(scope, difference, limit=1e-10) -> Route:
     )
 
 
-def monte_carlo(scope, z_scores) -> Route:
-    """A sampled route: |z| of one quantity, or of several by name, up to 5."""
+def monte_carlo(scope, z_scores, blind="") -> Route:
+    """A sampled route: |z| of one quantity, or of several by name, up to 5; ``blind`` as in Route."""
     return Route(
         "monte carlo",
         scope + ", 200 000 samples at N = 3, T = 6",
         lambda statement: named(z_scores(statement), "largest |z|"),
         5.0,
+        blind=blind,
     )
 
 

@@ -22,13 +22,17 @@ SEEDS = {seeds}
 LIMIT = {limit}
 
 
+def statement(s):
+    return 1 / 4
+
+
 def gap(statement):
     return {{"gap": abs(statement(None))}}
 
 
 CLAIM = Claim(
     id="S1", title="Toy", text="$$ 0 $$", assumptions="", scope="", nature="theorem", chapter="page",
-    statement=lambda s: 0.25, quantities=lambda: [mean("gap", [0.2, 0.3], seeds="none", stated="0.25")],
+    statement=statement, quantities=lambda: [mean("gap", [0.2, 0.3], seeds="none", stated="0.25")],
     routes=(Route("numeric", "at once", gap, LIMIT), Route("exact", "exactly", lambda f: {{"gap": f(None) != 0.25}})),
     controls=(Control("two", lambda s: 2), Control("infinite", lambda s: float("inf"))),
 )
@@ -66,6 +70,9 @@ def test_a_measurement_says_value_interval_limit_and_nearest_mistake(project):
     assert entry["routes"][0] | {"scope": ""} == {
         "route": "numeric", "scope": "", "holds": True, "residuals": {"gap": 0.25}, "nearest mistake": "two",
         "its residuals": {"gap": 2.0}, "its excess": 4.0,
+    }  # fmt: skip
+    assert entry["numbers"] | {"seconds": 0} == {
+        "changed": ["1 in 1 / 4", "4 in 1 / 4"], "unseen": [["1 in 1 / 4", "4 in 1 / 4"], []], "seconds": 0,
     }  # fmt: skip
     [quantity] = entry["quantities"]
     assert quantity["value"] == pytest.approx(0.25)

@@ -25,8 +25,8 @@ __device__ inline integer invert(const double* table, integer n, double u) {
 }
 
 /* A law of tokens and where its bits come from. A guide has an entry for each 16 codes: the token of the first of them;
-   how many codes there are before the one with a boundary inside (31: there is none); the highest bit if there are more
-   boundaries. Where a code does not decide, 53 further bits do. */
+   how many codes there are before the one with a boundary inside (31: there is none; 30 and the highest bit: there are
+   more). Where a code does not decide, 53 further bits do. */
 struct Law {
     word origin, refinement;
     const unsigned* guide;
@@ -40,11 +40,29 @@ __device__ inline unsigned settled(const Law& law, unsigned token, unsigned code
     return token;
 }
 
+/* The token of a code unless it is open. */
+__device__ inline unsigned closed(unsigned entry, unsigned code, bool* open) {
+    unsigned within = code & 15, place = entry >> 16 & 31;
+    *open = within == place || entry >> 31;
+    return (entry & 0xFFFF) + (within > place);
+}
+
 __device__ inline unsigned token_of(const Law& law, const unsigned* guide, unsigned code, word number) {
-    unsigned entry = guide[code >> 4], place = entry >> 16 & 31, token = entry & 0xFFFF;
-    if ((code & 15) < place) return token;
-    if ((code & 15) > place && !(entry >> 31)) return token + 1;
-    return settled(law, token, code, number);
+    bool open;
+    unsigned token = closed(guide[code >> 4], code, &open);
+    return open ? settled(law, token, code, number) : token;
+}
+
+/* Four tokens of one word of codes, with one branch for all. */
+__device__ inline void tokens_of(const Law& law, const unsigned* guide, word codes, word number, unsigned* token) {
+    bool open[4];
+    UNROLL for (int i = 0; i < 4; ++i) {
+        unsigned code = codes >> 16 * i & 0xFFFF;
+        token[i] = closed(guide[code >> 4], code, open + i);
+    }
+    if (open[0] || open[1] || open[2] || open[3])
+        UNROLL for (int i = 0; i < 4; ++i)
+            if (open[i]) token[i] = settled(law, token[i], codes >> 16 * i & 0xFFFF, number + i);
 }
 
 /* The 16-bit codes of four tokens from one on: ``at`` is the hash's input for the word that has its code, ``lead`` the

@@ -110,6 +110,18 @@ __global__ void values(Step<Real> s) {
         }
 }
 
+/* Add what the tokens of some packs at four positions, drawn again, have in the packs' tables, to be read one on the other. */
+template <typename Real>
+__device__ inline void add_again(const Step<Real>& s, const unsigned* guide, const Real* tables, integer pack, int packs,
+                                 integer t, double* sums) {
+    for (int p = 0; p < packs; ++p, tables += s.codes) {
+        unsigned token[4];
+        word number = number_of(s, pack + p) + t;
+        tokens_of(s.law, guide, four_codes(s.law.origin + (number >> 2) * GOLDEN, 16 * (number & 3)), number, token);
+        UNROLL for (int i = 0; i < 4; ++i) sums[i] += tables[token[i]];
+    }
+}
+
 /* 5. A tile of 1024 positions of a column: what the same tokens, kept or drawn again, add to its gradient. */
 template <typename Real>
 __global__ void backward(Step<Real> s) {
@@ -141,13 +153,8 @@ __global__ void backward(Step<Real> s) {
             }
             continue;
         }
-        for (integer p = 0; p < packs; ++p) {
-            unsigned token[4];
-            word number = number_of(s, pack + p) + t;
-            four_tokens(s, guide, s.law.origin + (number >> 2) * GOLDEN, 16 * (number & 3), number, token);
-            const Real* table = (at_once > 0 ? tables : from) + p * codes;
-            UNROLL for (int i = 0; i < 4; ++i) sums[i] += table[token[i]];
-        }
+        if (at_once > 0) add_again(s, guide, tables, pack, packs, t, sums);  /* apart: a compiler then knows which memory */
+        else add_again(s, guide, from, pack, packs, t, sums);
     }
     double total = 0;
     Real* to = s.columns + (split * s.N + k) * s.T + t;

@@ -113,13 +113,6 @@ __device__ void load_guide(const Step<Real>& s, unsigned* guide) {
     for (unsigned i = threadIdx.x; i < 4096; i += blockDim.x) guide[i] = s.law.guide[i];
 }
 
-/* Four tokens of a pack, from one whose number is ``number`` on; for ``at`` and ``lead`` see four_codes. */
-template <typename Real>
-__device__ void four_tokens(const Step<Real>& s, const unsigned* guide, word at, unsigned lead, word number, unsigned* token) {
-    word codes = four_codes(at, lead);
-    UNROLL for (int i = 0; i < 4; ++i) token[i] = token_of(s.law, guide, codes >> 16 * i & 0xFFFF, number + i);
-}
-
 /* Keep four tokens below 256, at position t, for ``backward``. */
 template <typename Real>
 __device__ void keep(const Step<Real>& s, integer row, int t, const unsigned* token) {
@@ -129,16 +122,19 @@ __device__ void keep(const Step<Real>& s, integer row, int t, const unsigned* to
 template <typename Real>
 struct alignas(2 * sizeof(Real)) Two { Real first, second; };
 
-/* Four weights as integers; 0 beyond those that are left. Two at a time where columns are aligned to that. */
+/* Four weights; 0 beyond those that are left. Two at a time where columns are aligned to that. They are loaded before
+   the tokens are drawn, and wanted after: most of what a load takes then passes unnoticed. */
 template <typename Real>
-__device__ void four_weights(const Step<Real>& s, const Real* from, int left, double scale, integer* weight) {
-    UNROLL for (int i = 0; i < 4; i += 2) {
-        Two<Real> pair = {0, 0};
-        if (left >= 4 && s.T % 2 == 0) pair = *(const Two<Real>*) (from + i);
-        else pair = {i < left ? from[i] : 0, i + 1 < left ? from[i + 1] : 0};
-        weight[i] = __double2ll_rn(pair.first * scale);
-        weight[i + 1] = __double2ll_rn(pair.second * scale);
+__device__ void four_weights(const Step<Real>& s, const Real* from, int left, Two<Real>* pair) {
+    UNROLL for (int i = 0; i < 2; ++i) {
+        if (left >= 4 && s.T % 2 == 0) pair[i] = *(const Two<Real>*) (from + 2 * i);
+        else pair[i] = {2 * i < left ? from[2 * i] : 0, 2 * i + 1 < left ? from[2 * i + 1] : 0};
     }
+}
+
+template <typename Real>
+__device__ integer whole(const Two<Real>* pair, int i, double scale) {
+    return __double2ll_rn((i % 2 ? pair[i / 2].second : pair[i / 2].first) * scale);
 }
 
 /* 2. Histograms of packs of M tokens, one a warp, over a span of positions; lanes have bins of their own. */
@@ -162,17 +158,18 @@ __global__ void forward(Step<Real> s) {
     word number = number_of(s, pack), at = s.law.origin + (number + start + 4 * lane >> 2) * GOLDEN;
     for (int t = start + 4 * lane; t < stop; t += 128, at += 32 * GOLDEN) {
         unsigned code[4];
-        integer weight[4];
-        four_tokens(s, guide, at, 16 * (number & 3), number + t, code);
+        Two<Real> pair[2];
+        four_weights(s, weights + t, stop - t, pair);
+        tokens_of(s.law, guide, four_codes(at, 16 * (number & 3)), number + t, code);
         keep(s, row, t, code);
-        four_weights(s, weights + t, stop - t, scale, weight);
         UNROLL for (int i = 0; i < 4; ++i) {
+            integer weight = whole(pair, i, scale);
             UNROLL for (int j = 0; j < M - 1; ++j) {
                 unsigned rest = code[i] * inverse >> 16;
-                own[(j * N + code[i] - rest * N) * 32] += weight[i];
+                own[(j * N + code[i] - rest * N) * 32] += weight;
                 code[i] = rest;
             }
-            own[((M - 1) * N + code[i]) * 32] += weight[i];
+            own[((M - 1) * N + code[i]) * 32] += weight;
         }
     }
     __syncwarp();
@@ -202,16 +199,17 @@ __global__ void forward_wide(Step<Real> s) {
     word at = s.law.origin + (number + start + 4 * threadIdx.x >> 2) * GOLDEN;
     for (int t = start + 4 * threadIdx.x; t < stop; t += 4 * blockDim.x, at += blockDim.x * GOLDEN) {
         unsigned token[4];
-        integer weight[4];
-        four_tokens(s, guide, at, 16 * (number & 3), number + t, token);
+        Two<Real> pair[2];
+        four_weights(s, weights + t, stop - t, pair);
+        tokens_of(s.law, guide, four_codes(at, 16 * (number & 3)), number + t, token);
         keep(s, row, t, token);
-        four_weights(s, weights + t, stop - t, scale, weight);
         UNROLL for (int i = 0; i < 4; ++i) {
+            integer weight = whole(pair, i, scale);
             if (near) {
-                unsigned part = weight[i], before = atomicAdd(low + token[i], part);
-                atomicAdd(high + token[i], (unsigned) (weight[i] >> 32) + (before + part < before));
+                unsigned part = weight, before = atomicAdd(low + token[i], part);
+                atomicAdd(high + token[i], (unsigned) (weight >> 32) + (before + part < before));
             } else {
-                atomicAdd(far + token[i], (word) weight[i]);
+                atomicAdd(far + token[i], (word) weight);
             }
         }
     }

@@ -68,7 +68,7 @@ class ClaimDirective(SphinxDirective):
         self.parse(claim.text, box)
         self.parse(claim.scope, box, "scb-claim-scope")
         self.env.note_dependency(str(Path(self.env.srcdir) / measurements.FILE))
-        if (measured := folded(Path(self.env.srcdir), claim.id)) is not None:
+        if (measured := folded(Path(self.env.srcdir), claim.id, self.env.config.scb_claims_package)) is not None:
             box += measured
         box += self.neighbours(claim)
         self.register(claim, anchor)

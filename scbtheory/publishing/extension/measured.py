@@ -10,6 +10,7 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from scbtheory.verification import measurements
+from scbtheory.verification.claim import Claim
 from scbtheory.verification.profiles import PROFILES
 from scbtheory.verification.registry import Registry
 
@@ -19,7 +20,7 @@ RESIDUALS = ("route", "what differs", "measured", "limit", "nearest mistake", "i
 QUANTITIES = ("profile", "measured", "value", "interval", "claimed", "runs", "seeds")
 
 
-def folded(root: Path, claim_id: str) -> nodes.Node | None:
+def folded(root: Path, claim_id: str, package: str) -> nodes.Node | None:
     """Return a claim's measurements as one folded element, or nothing where no file of them exists."""
     entries = measurements.read(root)
     if not entries:
@@ -28,6 +29,9 @@ def folded(root: Path, claim_id: str) -> nodes.Node | None:
     dates = ", ".join(f"{name} {found[name]['date'] if name in found else 'not run'}" for name in PROFILES)
     tables = [_quantities(found)] if any(entry["quantities"] for entry in found.values()) else []
     tables += [_residuals(name, found[name]) for name in PROFILES if name in found]
+    tables += (
+        [_unseen(Registry(package).find(claim_id), found["quick"])] if found.get("quick", {}).get("numbers") else []
+    )
     html = f'<details class="scb-measured"><summary>Measured: {dates}</summary>{"".join(tables)}</details>'
     return nodes.raw("", html, format="html")
 
@@ -49,8 +53,9 @@ class MeasurementsDirective(SphinxDirective):
                 entry = found.get(name)
                 cells.append(f"{entry['date']}, {_seconds(entry)}, {_held(entry)}" if entry else "not run")
             cells.append(_tightest(found))
+            cells.append(_counted(found.get("quick", {})))
             rows.append(cells)
-        head = ("claim", *PROFILES, "smallest excess of a mistake over a limit")
+        head = ("claim", *PROFILES, "smallest excess of a mistake over a limit", "numbers that a route does not see")
         return [nodes.raw("", _table("When each claim was measured", head, rows, escaped=True), format="html")]
 
 
@@ -100,6 +105,32 @@ def _residuals(name: str, entry: dict[str, Any]) -> str:
             rows.append((route["route"], residual, f"{value:g}", f"{limit:g}", mistake, f"{excess:g}×"
                          if not isinstance(excess, str) else "limit is 0"))  # fmt: skip
     return _table(f"{name}: {entry['date']}, {_seconds(entry)}, {_held(entry)}; {versions}", RESIDUALS, rows)
+
+
+def _counted(entry: dict[str, Any]) -> str:
+    """Of the statement's numbers, how many each route misses."""
+    if not entry.get("numbers"):
+        return "not asked: an experiment"
+    total, missed = len(entry["numbers"]["changed"]), zip(entry["routes"], entry["numbers"]["unseen"], strict=True)
+    counts = [f"{route['route']} {len(names)} of {total}" for route, names in missed if names]
+    return ", ".join(counts) or ("none" if total else "it has none")
+
+
+def _unseen(claim: Claim, entry: dict[str, Any]) -> str:
+    """Which numbers of the statement may change without a route's notice, and why."""
+    found, items = entry["numbers"], []
+    for route, names in zip(claim.routes, found["unseen"], strict=True):
+        if names is None:
+            items.append(f"<li>The {escape(route.kind)} route was not asked: it would draw new samples each time.</li>")
+        elif names:
+            shown = "; ".join(f"<code>{escape(name)}</code>" for name in names)
+            items.append(f"<li>The {escape(route.kind)} route ({escape(route.blind)}): {shown}</li>")
+    total = len(found["changed"])
+    if not items:
+        what = f"Each of the statement's {total} numbers, changed by a tenth, is rejected by every route."
+        return f"<p>{what}</p>" if total else ""
+    what = f"Of the statement's {total} numbers, changed in turn by a tenth (an exponent by one), are not noticed:"
+    return f"<p>{what}</p><ul>{''.join(items)}</ul>"
 
 
 def _table(caption: str, head: tuple[str, ...], rows: list, *, escaped: bool = False) -> str:
