@@ -19,7 +19,7 @@ export IPYTHONDIR           := $(CURDIR)/$(VENV)/ipython
 export JUPYTER_CONFIG_DIR   := $(CURDIR)/$(VENV)/jupyter
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf test slow mutants bench refresh measure lint format lock clean
+.PHONY: help setup book pdf test slow versions mutants bench refresh measure lint format lock clean
 
 help: ## Show what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,20 @@ test: $(STAMP) ## Run the tests, and every chapter against its stored outputs
 
 slow: $(STAMP) ## Run the tests that take minutes: every chapter at five other sets of parameters
 	@$(BIN)/python -m pytest -n 2 -m slow tests
+
+# The lowest versions that pyproject.toml allows, then the newest of everything, each in an environment that is
+# thrown away. Tests of every library that a bound is about, fast ones.
+VERSIONS = sweeps sweeps_cluster task model population streaming dynamics noise training softmax plots book_build
+versions: $(STAMP) ## Run a fast part of the tests with the lowest and the newest allowed dependencies
+	@mkdir -p _build && for which in lowest-direct highest; do \
+	  echo "versions: $$which"; place=$$(mktemp -d _build/versions-XXXXXX); \
+	  $(UV) venv --quiet --python $(BIN)/python $$place/venv && \
+	  $(UV) pip install --quiet --python $$place/venv/bin/python --resolution $$which --upgrade --editable '.[book,test]' && \
+	  $(UV) pip list --quiet --python $$place/venv/bin/python --format freeze >$$place/versions.txt && \
+	  NUMBA_CACHE_DIR=$$PWD/$$place/numba $$place/venv/bin/python -m pytest -q -n 2 -p no:cacheprovider tests/derivations $(VERSIONS:%=tests/test_%.py); \
+	  code=$$?; [ $$code -eq 0 ] || { echo "versions: failed with $$which:"; tr '\n' ' ' <$$place/versions.txt; }; \
+	  rm -rf $$place; [ $$code -eq 0 ] || exit $$code; \
+	done
 
 # More of them, or others: make mutants SAMPLE=400 SEED=1
 SAMPLE ?= 200

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 import operator
 
+import numpy as np
+
 from scbtheory.errors import InvalidArgument
 
 __all__ = ["below", "chance", "correlation", "count", "integer", "pair", "positive", "real"]
+
+BOOL = (bool, np.bool_)  # the second is an index for NumPy 2.0, with a warning
 
 
 def integer(name, value) -> int:
     """Return a whole number, or refuse what is not one (a bool is not)."""
     try:
-        if isinstance(value, bool):
+        if isinstance(value, BOOL):
             raise TypeError
         return operator.index(value)
     except TypeError:
@@ -37,7 +41,7 @@ def count(name, value) -> int:
 def real(name, value) -> float:
     """Return a finite number as a float, or refuse what is none (a bool is not)."""
     try:
-        if isinstance(value, bool):
+        if isinstance(value, BOOL):
             raise TypeError
         number = float(value)
     except (TypeError, ValueError):

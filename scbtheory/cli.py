@@ -28,6 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has left, as `| head` does; nothing more can be said to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("scbtheory"):
+            raise
+        print(f"scbtheory: {error.name} is not installed: pip install 'scbtheory[book]'", file=sys.stderr)
+        return 2
     except OSError as error:  # a full disk, a folder that may not be written to
         where = f"{error.filename}: " if error.filename else ""
         print(f"scbtheory: {where}{error.strerror or error}", file=sys.stderr)

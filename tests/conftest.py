@@ -52,6 +52,16 @@ def backend(request):
     return BACKENDS[request.param]()
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter):
+    """Say at the very end what was not looked at: a skipped page is easily overlooked among thousands of tests."""
+    yield
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "Chromium" in str(report.longrepr)]
+    if skipped:
+        number = "1 browser check was" if len(skipped) == 1 else f"{len(skipped)} browser checks were"
+        terminalreporter.write_line(f"{number} skipped for want of Chromium: apt-get install chromium")
+
+
 @pytest.fixture
 def strict():
     return strict_device1()

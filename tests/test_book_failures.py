@@ -97,7 +97,7 @@ def test_a_process_cut_short_changes_nothing_and_a_second_one_is_refused(good, c
     assert second.stderr == f"scbtheory: {command} is under way in process {process.pid}; try again when it has ended\n"
 
     process.send_signal(how)
-    process.wait(timeout=30)
+    process.wait(timeout=120)
     wait_until(lambda: not alive(int(marker.read_text())))
     assert slow.read_bytes() == before
     wait_until(lambda: not listed(scratch))

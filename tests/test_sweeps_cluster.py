@@ -167,7 +167,7 @@ class Gated(sweeps.SignPoint):
         return super().__call__()
 
 
-def wait_until(condition, seconds=30):
+def wait_until(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -195,7 +195,7 @@ def cluster(folder, workers):
             wait_until(lambda: named.exists() and named.read_text().endswith("}"))
             address = json.loads(named.read_text())["address"]
             with distributed.Client(address, set_as_default=False) as client:
-                client.wait_for_workers(workers, timeout=30)
+                client.wait_for_workers(workers, timeout=120)
             yield address
         finally:
             for process in processes:
@@ -223,7 +223,7 @@ def test_a_lost_workers_points_are_given_to_another_and_each_is_there_once(tmp_p
         lost, block = next(iter(held().items()))
         os.kill(int(lost), signal.SIGKILL)
         gate.touch()
-        sweep.join(timeout=60)
+        sweep.join(timeout=120)
         assert not sweep.is_alive()
         began = [line.split() for line in log.read_text().splitlines()]
         counted = [sum(int(b) == point.block for b, _ in began) for point in points]

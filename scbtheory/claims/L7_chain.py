@@ -251,10 +251,10 @@ otherwise, and $\Lambda_{tu} = \varsigma^{|t-u|}$. Then, for $1^\top a^{(k)} = 1
 
 $$
 \begin{aligned}
-E\bigl[(x_o-\mu)(x_t-\mu)^\top \mid k\bigr] &= (\Lambda q^{(k)})_t\, P'D, \\
-\nabla_{a^{(k)}} &\simeq \mu_k \Lambda\bigl[\operatorname{tr}(V^\top\!VC)\,a^{(k)} -
+&E\bigl[(x_o-\mu)(x_t-\mu)^\top \mid k\bigr] = (\Lambda q^{(k)})_t\, P'D, \\
+&\nabla_{a^{(k)}} \simeq \mu_k \Lambda\bigl[\operatorname{tr}(V^\top\!VC)\,a^{(k)} -
 \operatorname{tr}(V^\top\!PC)\,q^{(k)}\bigr], \\
-\nabla_V &= \textstyle\sum_k\mu_k\bigl[a^{(k)\top}\!\Lambda a^{(k)}\,V - a^{(k)\top}\!\Lambda q^{(k)}\,P\bigr]C,
+&\nabla_V = \textstyle\sum_k\mu_k\bigl[a^{(k)\top}\!\Lambda a^{(k)}\,V - a^{(k)\top}\!\Lambda q^{(k)}\,P\bigr]C,
 \end{aligned}
 $$ (eq-chain)
 

@@ -15,7 +15,8 @@ from scbtheory.task import SCB
 __all__ = ["SignRuns", "train_signs"]
 
 TOGETHER = 512  # samples that repay a call of the token loops
-PIECE = 2**28  # tokens that are in memory at a time
+PIECE = 2**28  # tokens that are in memory at a time …
+AT_LEAST = 64  # … or samples, that repay the passes over A which a piece costs
 
 
 class SignRuns(NamedTuple):
@@ -110,7 +111,7 @@ class _Runs:
     def step(self, size, **stream):
         """One step of projected descent (G6) in every run, each with its own part of the samples."""
         R = self.V.shape[0]
-        piece = R * size if R > 1 else max(1, PIECE // self.task.context_length)
+        piece = R * size if R > 1 else max(AT_LEAST, PIECE // self.task.context_length)
         firsts = range(0, R * size, piece)
         into_A, into_V = self.gradient(self.task.sample(min(piece, R * size), **stream), size)
         for first in firsts[1:]:

@@ -22,6 +22,7 @@ from scbtheory.plots._limits import (
 from scbtheory.plots._noise import branches, noise_scale, sign_collapse, support_batches, thresholded_column
 from scbtheory.plots._opening import model, story
 from scbtheory.plots._performance import DeviceResults, Results
+from scbtheory.plots._scaling import SweepCosts, phase_diagram
 from scbtheory.plots._stages import creep, half_time_errors, linearisation, phase_portrait, rise, rounding
 from scbtheory.plots._style import Picture
 from scbtheory.plots._transfer import bypass, least_batches, savings
@@ -30,6 +31,7 @@ __all__ = [
     "DeviceResults",
     "Picture",
     "Results",
+    "SweepCosts",
     "algorithm",
     "attention_patterns",
     "branches",
@@ -48,6 +50,7 @@ __all__ = [
     "model",
     "moment_search",
     "noise_scale",
+    "phase_diagram",
     "phase_portrait",
     "positions",
     "rise",

@@ -45,8 +45,9 @@ def task(task: scb.SCB, batch: scb.Batch, sample: int = 0) -> Picture:
     P, Q, tokens = to(task.P), to(task.Q), to(batch.tokens)[sample]
     k, o, position = (int(to(x)[sample]) for x in (batch.trigger, batch.output, batch.position))
     N, T = task.vocab_size, task.context_length
-    colours = CYCLE if len(CYCLE) >= N else [to_hex(c) for c in mpl.colormaps[SEQUENTIAL](np.linspace(0, 0.95, N))]
-    with canvas(size=(7.2, 4.0)) as (picture, unused):
+    many = len(CYCLE) < N
+    colours = CYCLE if not many else [to_hex(c) for c in mpl.colormaps[SEQUENTIAL](np.linspace(0, 0.95, N))]
+    with canvas(size=(7.2, 4.6 if many else 4.0)) as (picture, unused):
         unused.remove()
         grid = picture.figure.add_gridspec(2, 2, width_ratios=(1, 2.2), height_ratios=(2.6, 1))
         left, right = picture.figure.add_subplot(grid[0, 0]), picture.figure.add_subplot(grid[0, 1])
@@ -58,9 +59,13 @@ def task(task: scb.SCB, batch: scb.Batch, sample: int = 0) -> Picture:
         for n in range(N):
             rows = np.flatnonzero(Q[:, n])
             stems = right.stem(rows + (n - N / 2) * 0.12, Q[rows, n], linefmt=colours[n], markerfmt="o", basefmt=" ")
-            stems.set_label(f"trigger {n}")
+            stems.set_label(str(n) if many else f"trigger {n}")
         right.set(xlabel="position $t$", ylabel="$q_t^{(k)}$", xlim=(-0.7, T - 0.3), ylim=(0, 1.4 * Q.max()))
-        legend(right, ncols=2)
+        if many:
+            legend(right, ncols=8, title="trigger", columnspacing=0.8, handletextpad=0.1)
+            left.tick_params(labelsize=6)
+        else:
+            legend(right, ncols=2)
         right.set_title("(b)  columns of $Q$", loc="left", fontsize=10)
         _context(strip, tokens, k, o, position, np.flatnonzero(Q[:, k]), colours[k])
         return picture

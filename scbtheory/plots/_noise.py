@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 
 import numpy as np
@@ -139,19 +140,20 @@ def branches(task: scb.SCB, runs, *, trigger: int = 0) -> Picture:
     -------
     Picture
         (a) :math:`\alpha` against the step; (b) attention above uniform, as a share of its largest size, by position.
+        Only one colour where all runs took the same branch.
 
     Raises
     ------
-    InvalidArgument : no run, or every run, took the right branch; or there is no such trigger.
+    InvalidArgument : there is no run, or no such trigger.
     """
     trigger = below("trigger", trigger, task.vocab_size)
     right, wrong = ([run for run in runs if (run.alpha[-1] > 0) == side] for side in (True, False))
-    if not right or not wrong:
-        raise InvalidArgument(f"{len(right)} of {len(runs)} runs took the right branch; expected runs on both")
+    if not right and not wrong:
+        raise InvalidArgument("runs is empty; expected at least one")
     Q = task.backend.to_numpy(task.Q)[:, trigger]
     with canvas(columns=2, size=(7.6, 3.2)) as (picture, axes):
         pairs = ((right, BLUE, "o", "-", "right branch"), (wrong, RED, "s", "--", "wrong branch"))
-        for some, colour, marker, style, name in pairs:
+        for some, colour, marker, style, name in filter(operator.itemgetter(0), pairs):
             for i, run in enumerate(some):
                 axes[0].plot(run.step, run.alpha, style, color=colour, lw=1.2, label=name if i == 0 else None)
             column = task.backend.to_numpy(some[0].theta.A)[:, trigger] - 1 / task.context_length

@@ -21,6 +21,7 @@ from matplotlib.legend import Legend
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.transforms import ScaledTranslation
 
+from scbtheory.plots._data import described
 from scbtheory.plots._panels import covers, pieces
 
 BLUE, ORANGE, GREEN, PURPLE, RED, BLACK, GREY = (
@@ -57,7 +58,7 @@ def own():
 
 
 class Picture:
-    """A finished figure that shows itself as SVG in a notebook; ``figure`` is Matplotlib's.
+    """A finished figure that shows itself as SVG in a notebook, and as its data in text; ``figure`` is Matplotlib's.
 
     Parameters
     ----------
@@ -80,7 +81,7 @@ class Picture:
             self.figure.savefig(path, bbox_inches="tight", dpi=150)
 
     def __repr__(self) -> str:
-        return "Picture"
+        return described(self.figure)
 
 
 @contextmanager

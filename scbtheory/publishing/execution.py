@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from scbtheory.publishing import parameters as chapter_parameters
-from scbtheory.publishing.notebooks import KERNELSPEC, normalise_file
+from scbtheory.publishing.notebooks import KERNELSPEC, normalise_file, seal
 from scbtheory.publishing.progress import Board, counting
 from scbtheory.publishing.source import ANSI, BookError
 
@@ -170,5 +170,6 @@ def _execute_one(notebook: Path, out_dir: Path, parameters: dict, notes: Path) -
             last = "\n".join(ANSI.sub("", str(error)).splitlines()[-6:])
             return Failure(notebook, "outside any cell", f"{type(error).__name__}: {last}")
         normalise_file(draft, root=notebook.parent.parent)
+        seal(draft)
         draft.replace(out_dir / notebook.name)
     return None

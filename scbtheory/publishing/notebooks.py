@@ -16,9 +16,11 @@ from scbtheory import files
 from scbtheory.publishing import record
 from scbtheory.publishing.source import BookError
 
-__all__ = ["KERNELSPEC", "normalise", "normalise_file"]
+__all__ = ["KERNELSPEC", "normalise", "normalise_file", "seal", "unsealed"]
 
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+SEAL = "drawn"  # of a cell's metadata
+DRAWN = ("image/svg+xml", "text/latex")
 # Written by papermill and by editors; no two runs agree on these.
 PASSING_CELL_METADATA = ("papermill", "execution", "ExecuteTime", "collapsed", "scrolled")
 
@@ -88,6 +90,31 @@ def normalise_file(path: Path, root: Path | None = None) -> bool:
         return False
     files.write(path, after)
     return True
+
+
+def seal(path: Path) -> None:
+    """Note beside each cell what it has drawn, by a digest: figures and typeset formulas, which no test compares.
+
+    Another release of Matplotlib or SymPy draws the same data in another way. What the tests compare is the data, as
+    text, and with :func:`unsealed` that the stored drawing is the one that was made with it.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        cell.metadata.pop(SEAL, None)
+        if drawn := _drawn(cell):
+            cell.metadata[SEAL] = drawn
+    files.write(path, nbformat.writes(notebook) + "\n")
+
+
+def unsealed(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """Return the cells whose drawing is not the one that they were executed with."""
+    return [cell for cell in notebook.cells if cell.metadata.get(SEAL) != _drawn(cell)]
+
+
+def _drawn(cell: nbformat.NotebookNode) -> str | None:
+    """A digest of what a cell has drawn, or nothing where it has drawn nothing."""
+    found = [o["data"][kind] for o in cell.get("outputs", ()) for kind in DRAWN if kind in o.get("data", {})]
+    return hashlib.sha256("\0".join(found).encode()).hexdigest()[:16] if found else None
 
 
 def _give_ids(cells: list[dict]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def counting(note: Callable[[int, int], Any]) -> str:
 
             def cell_start(cell, cell_index=None, **more):
                 if cell_index in code:
-                    note(code.index(cell_index) + 1, len(code))
+                    with suppress(OSError):  # a full disk is for the chapter itself to report
+                        note(code.index(cell_index) + 1, len(code))
                 return start(cell, cell_index=cell_index, **more)
 
             nb_man.cell_start = cell_start

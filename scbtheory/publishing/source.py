@@ -48,7 +48,10 @@ def find_root(start: Path | None = None) -> Path:
     for folder in (start, *start.parents):
         if (folder / "_config.yml").is_file() and (folder / "_toc.yml").is_file():
             return folder
-    raise NoBook(f"no book here: neither {start} nor a folder above it holds _config.yml, _toc.yml")
+    raise NoBook(
+        f"no book here: neither {start} nor a folder above it holds _config.yml, _toc.yml (an installed package has "
+        "none: go to a checkout or an unpacked sdist)"
+    )
 
 
 def chapters(root: Path, names: Iterable[str] = ()) -> list[Path]:

@@ -1,7 +1,7 @@
 r"""Training: the algorithm in four stages, its baselines, and the record of a run (claims E1, E2).
 
 >>> import scbtheory as scb
->>> task = scb.SCB.random(vocab_size=3, context_length=50, sparsity=2, seed=0)
+>>> task = scb.SCB.random(3, 50, 2, seed=0)
 >>> history = scb.training.train(task, scb.training.algorithm(task), seed=1)
 >>> history.status
 'finished'

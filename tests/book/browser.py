@@ -128,6 +128,12 @@ class Browser:
             raise RuntimeError(f"{expression}: {_exception(result['exceptionDetails'])}")
         return result["result"].get("value")
 
+    def resize(self, width: int, height: int = 1000) -> None:
+        """Make the window so wide, in CSS pixels: below 600 it is a phone's."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+
     def open(self, page: Path) -> Page:
         self.events.clear()
         loader = self.call("Page.navigate", url=page.as_uri())["loaderId"]

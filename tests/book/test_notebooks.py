@@ -82,6 +82,28 @@ def has_image(cell) -> bool:
     return any(key.startswith("image/") for o in cell.outputs for key in o.get("data", {}))
 
 
+def test_every_output_is_compared(path):
+    """Not even a figure's is left out: nbval compares its data."""
+    tagged = [c for c in code_cells(path) if any(tag.startswith("nbval-") for tag in c.metadata.get("tags", []))]
+    marked = [c for c in code_cells(path) if re.search(r"^\s*#\s*(NBVAL|PYTEST_VALIDATE)", c.source, re.MULTILINE)]
+    assert first_lines(tagged + marked) == []
+
+
+def test_every_drawing_is_the_one_of_its_execution(path):
+    wrong = notebooks.unsealed(nbformat.read(path, as_version=4))
+    assert first_lines(wrong) == [], f"a stored figure or formula was changed: run `scbtheory refresh {path.stem}`"
+
+
+def test_every_figure_carries_its_data(path):
+    texts = [
+        o.data.get("text/plain", "")
+        for c in code_cells(path)
+        for o in c.outputs
+        if "image/svg+xml" in o.get("data", {})
+    ]
+    assert all(re.match(r"Picture\n.*: x = .*\n  \S.*: \S", text) for text in texts), texts
+
+
 def test_imports_and_drawing_are_folded(path):
     """What a reader came for is the statement and the figure; their code is one click away."""
 

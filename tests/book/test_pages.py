@@ -9,9 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from browser import Browser, Page, find_chromium
-
-from scbtheory.publishing import rendering
+from browser import Browser, Page
+from survey import THEMES, WIDTHS, Survey, show, survey
 
 ROOT = Path(__file__).parents[2]
 EXTERNAL = re.compile(r"^(?:https?:)?//", flags=re.IGNORECASE)
@@ -57,14 +56,6 @@ def read(page: Path) -> Facts:
     return facts
 
 
-# The scope is this module: with `--dist loadscope` one worker runs all of it, and renders once.
-@pytest.fixture(scope="module")
-def html(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("book") / "html"
-    rendering.render(ROOT, folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def pages(html) -> dict[str, Facts]:
     found = [page for page in sorted(html.rglob("*.html")) if "_static" not in page.parts]
@@ -72,20 +63,16 @@ def pages(html) -> dict[str, Facts]:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> str:
-    program = find_chromium()
-    if program is None:
-        message = "no Chromium to read the pages with: apt-get install chromium"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
-    return program
-
-
-@pytest.fixture(scope="module")
-def visits(html, pages, chromium, tmp_path_factory) -> dict[str, Page]:
+def surveys(html, pages, chromium, tmp_path_factory) -> dict[str, Survey]:
     # A redirect leaves while it is being asked; where it leads is checked with the links.
     shown = [name for name, page in pages.items() if not page.redirects]
     with Browser(chromium, tmp_path_factory.mktemp("profile")) as browser:
-        return {name: browser.open(html / name) for name in shown}
+        return {name: survey(browser, html / name) for name in shown}
+
+
+@pytest.fixture(scope="module")
+def visits(surveys) -> dict[str, Page]:
+    return {name: found.page for name, found in surveys.items()}
 
 
 def test_the_front_door_leads_to_the_introduction(pages):
@@ -155,6 +142,21 @@ def test_no_formula_is_wider_than_its_column(visits):
     assert found == {}
 
 
+def test_no_page_is_wider_than_its_window(surveys):
+    found = {name: survey.too_wide for name, survey in surveys.items() if survey.too_wide}
+    assert found == {}
+
+
+def test_code_is_seen_whole(surveys):
+    assert {name: survey.code for name, survey in surveys.items() if survey.code} == {}
+
+
+def test_axe_finds_nothing_serious(surveys):
+    """Names, roles, order and reach on every page; contrast, in both themes, on a page of each kind."""
+    found = {name: survey.serious for name, survey in surveys.items() if survey.serious}
+    assert found == {}
+
+
 def test_images_are_shown(visits):
     found = {name: visit.broken_images for name, visit in visits.items() if visit.broken_images}
     assert found == {}
@@ -187,3 +189,68 @@ def test_the_browser_notices_a_wrong_formula(chromium, html, tmp_path):
             page.write_text(f'<!doctype html><script src="{script}"></script>\\({tex}\\)')
             visit = browser.open(page)
             assert (visit.formulas, bool(visit.formula_errors)) == (1, wrong), tex
+
+
+@pytest.mark.parametrize(
+    ("planted", "where"),
+    [
+        ("<div style='width: 2000px'>wide</div>", "too_wide"),
+        (
+            "<div class='highlight-python' style='width: 200px'><pre style='overflow: auto'>"
+            + 80 * "x"
+            + "</pre></div>",
+            "code",
+        ),
+        ("<p style='color: #aaa; background: #fff'>words</p>", "serious"),
+        ("<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>", "serious"),
+        ("<button></button>", "serious"),
+    ],
+)
+def test_a_survey_notices_what_is_planted(chromium, tmp_path, planted, where):
+    page = tmp_path / "intro.html"
+    plain = "<!doctype html><html lang='en'><meta name='viewport' content='width=device-width'><title>t</title><main>"
+    with Browser(chromium, tmp_path / "profile") as browser:
+        for content, expected in (("<p>text</p>", {}), (planted, {where})):
+            page.write_text(plain + content)
+            found = survey(browser, page)
+            assert {name for name in ("too_wide", "code", "serious") if getattr(found, name)} == set(expected)
+
+
+def test_panels_stand_below_each_other_on_a_phone(chromium, html, tmp_path):
+    """And a figure is turned dark by the page, not drawn on a white sheet."""
+    state = """[...document.querySelectorAll('picture img')].map(image =>
+        [image.currentSrc.includes('-stacked'), getComputedStyle(image).filter, image.getBoundingClientRect().width])"""
+    with Browser(chromium, tmp_path / "profile") as browser:
+        for width in WIDTHS:
+            browser.resize(width)
+            browser.open(html / "book" / "stage_two.html")
+            for theme in THEMES:
+                show(browser, theme)
+                paper = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+                assert (
+                    paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 18, 18)"}[theme]
+                )  # as the palette's test
+                images = browser.evaluate(state)
+                assert len(images) > 1
+                for stacked, turned, wide in images:
+                    assert stacked == (width == min(WIDTHS))
+                    assert ("invert(1)" in turned) == (theme == "dark")
+                    assert wide <= width
+
+
+def test_a_page_is_read_from_the_keyboard(chromium, html, tmp_path):
+    """Tab reaches all that a mouse can click, but for the signs beside headings, which show under the mouse only."""
+    clickable = "main :is(a[href], button, input, summary):not([tabindex='-1'])"
+    there = "node.checkVisibility({visibilityProperty: true})"
+    seen = f"""[...document.querySelectorAll("{clickable}")].filter(node => {there})"""
+    with Browser(chromium, tmp_path / "profile") as browser:
+        for name in ("intro", "explore", "map"):
+            browser.resize(WIDTHS[0])
+            browser.open(html / "book" / f"{name}.html")
+            expected = browser.evaluate(f"{seen}.length")
+            reached = set()
+            for _ in range(expected + 60):  # the side bar, the header and the footer lie around
+                browser.call("Input.dispatchKeyEvent", type="keyDown", key="Tab", code="Tab", windowsVirtualKeyCode=9)
+                reached.add(browser.evaluate(f"{seen}.indexOf(document.activeElement)"))
+            assert reached - {-1} == set(range(expected)), name
+            assert expected > 5

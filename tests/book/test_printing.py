@@ -7,7 +7,7 @@ import pytest
 import yaml
 from browser import find_chromium
 
-from scbtheory.publishing import printing, source
+from scbtheory.publishing import extension, printing, source
 
 ROOT = Path(__file__).parents[2]
 needs_chromium = pytest.mark.skipif(find_chromium() is None, reason="no Chromium to print with")
@@ -68,6 +68,16 @@ def test_formulas_and_links_are_printed(tmp_path):
         r'href="#\1"', '<a href="../a/b.html#c"> <a href="https://d.org/e.html#f"> <a href="#g">'
     )
     assert found == '<a href="#c"> <a href="https://d.org/e.html#f"> <a href="#g">'
+
+
+@needs_chromium
+@pytest.mark.parametrize(("kind", "expected"), [("sd-dropdown", {"One", "Inside"}), ("scb-measured", {"One"})])
+def test_solutions_are_printed_unfolded(tmp_path, kind, expected):
+    page, script = tmp_path / "page.html", Path(extension.__file__).parent / "static" / "print.js"
+    folded = f'<details class="{kind}"><summary>Solution</summary><h2>Inside</h2><p>words</p></details>'
+    page.write_text(f'<!doctype html><script src="{script.as_uri()}"></script><h1>One</h1>{folded}')
+    pdf = printing.print_page(find_chromium(), page, tmp_path)
+    assert {title for title in outline(pdf) if title in ("One", "Inside")} == expected
 
 
 def test_without_a_browser_nothing_is_rendered(tmp_path, monkeypatch):

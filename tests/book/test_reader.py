@@ -4,13 +4,12 @@ import base64
 import importlib
 import inspect
 import json
-import os
 import re
 import time
 from pathlib import Path
 
 import pytest
-from browser import Browser, find_chromium
+from browser import Browser
 
 import scbtheory as scb
 from scbtheory.publishing import rendering
@@ -22,18 +21,8 @@ PATIENCE = 30  # seconds
 
 
 @pytest.fixture(scope="module")
-def html(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("book") / "html"
-    rendering.render(ROOT, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    program = find_chromium()
-    if program is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium to read with: apt-get install chromium")
-    with Browser(program, tmp_path_factory.mktemp("profile")) as opened:
+def browser(chromium, tmp_path_factory):
+    with Browser(chromium, tmp_path_factory.mktemp("profile")) as opened:
         yield opened
 
 
@@ -127,6 +116,101 @@ def test_a_printed_page_has_no_side_bars(html, browser):
     finally:
         browser.call("Emulation.setEmulatedMedia", media="")
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) > 2
+
+
+def test_paper_shows_solutions_and_no_bar_that_could_be_clicked(html, browser):
+    browser.open(html / "book" / "stage_one.html")
+    folded = "details.sd-dropdown, details.scb-controls"
+    states = f"[...document.querySelectorAll('{folded}')].map(details => details.open)"
+    bars = "[...document.querySelectorAll('div.cell details.hide')].filter(bar => bar.checkVisibility()).length"
+    closed = browser.evaluate(states)
+    assert len(closed) > 3
+    assert not any(closed)
+    assert browser.evaluate(bars) > 0
+    browser.evaluate(f"addEventListener('beforeprint', () => {{ window.whilePrinting = {states}; }})")
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        assert browser.evaluate(bars) == 0
+        browser.call("Page.printToPDF")
+    finally:
+        browser.call("Emulation.setEmulatedMedia", media="")
+    assert browser.evaluate("window.whilePrinting") == [True] * len(closed)
+    assert browser.evaluate(states) == closed
+
+
+# --- point at it --------------------------------------------------------------------------------
+
+
+def point(browser, selector: str) -> None:
+    """Move the mouse onto the first such element, as a reader would: from elsewhere, once it is in sight."""
+    place = f"""(() => {{
+        const node = {selector};
+        node.scrollIntoView({{block: 'center'}});
+        const box = node.getClientRects()[0];
+        return [box.x + box.width / 2, box.y + box.height / 2];
+    }})()"""
+    for x, y in ((1, 1), browser.evaluate(place)):
+        browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+
+SHOWN = """(() => {
+    const box = document.getElementById('scb-hover');
+    if (!box || getComputedStyle(box).visibility !== 'visible') return null;
+    const place = box.getBoundingClientRect();
+    return {
+        text: box.textContent, formulas: box.querySelectorAll('mjx-container').length,
+        inside: place.left >= 0 && place.right <= innerWidth,
+        errors: box.querySelectorAll('mjx-merror, mtext[mathcolor=red]').length,
+    };
+})()"""
+
+
+@pytest.mark.parametrize(
+    ("name", "selector", "words", "formulas"),
+    [
+        ("intro", "document.querySelector('article a[href*=\"#claim-S3\"]')", "half time of the rise", 2),
+        ("stage_two", "document.querySelector('article a[href=\"#claim-S3\"]')", "half time of the rise", 2),
+        ("stage_two", "document.querySelector('article p a[href*=\"#equation-\"]')", "", 1),
+        ("api/dynamics", "document.querySelector('article a[href*=\"#claim-R1\"]')", "A plane that", 2),
+        ("stage_two", "document.querySelector('#claim-S3 div.math mjx-container')", "how much the output tells", 1),
+    ],
+    ids=("claim", "own page", "equation", "from the reference", "symbols"),
+)
+def test_what_is_pointed_at_is_shown(html, browser, name, selector, words, formulas):
+    browser.resize(1280)
+    browser.open(html / "book" / f"{name}.html")
+    assert browser.evaluate(SHOWN) is None
+    point(browser, selector)
+    found = wait(lambda: browser.evaluate(SHOWN))
+    assert words in " ".join(found["text"].split())
+    assert "sparsity" not in found["text"], "an s of \\begin is no symbol"
+    assert found["formulas"] >= formulas
+    assert (found["inside"], found["errors"]) == (True, 0)
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
+    wait(lambda: browser.evaluate(SHOWN) is None)
+
+
+def test_the_keyboard_shows_and_closes_it_too(html, browser):
+    browser.resize(390)
+    try:
+        browser.open(html / "book" / "intro.html")
+        browser.evaluate("document.querySelector('article a[href*=\"#claim-\"]').focus({focusVisible: true})")
+        found = wait(lambda: browser.evaluate(SHOWN))
+        assert found["inside"]
+        assert browser.evaluate("document.activeElement.getAttribute('aria-describedby')") == "scb-hover"
+        browser.call("Input.dispatchKeyEvent", type="keyDown", key="Escape", code="Escape", windowsVirtualKeyCode=27)
+        assert browser.evaluate("document.getElementById('scb-hover')") is None
+    finally:
+        browser.resize(1280)
+
+
+def test_every_claim_can_be_shown(html):
+    stored = (html / "_static" / "previews.js").read_text(encoding="utf-8")
+    found = json.loads(stored.removeprefix("scbPreviews(").removesuffix(");\n"))
+    stated = {place.partition("#claim-")[2] for place in found["places"] if "#claim-" in place}
+    assert stated == set(scb.claims.ids())
+    assert all("id=" not in shown for shown in found["places"].values())
+    assert {"K_P", "K_Q", r"\omega", r"K_\times"} <= {tex for tex, _ in found["symbols"]}
 
 
 # --- how old it is ------------------------------------------------------------------------------

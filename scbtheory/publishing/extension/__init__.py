@@ -1,6 +1,6 @@
 """The book's Sphinx extension: its stylesheet, MathJax as a local file, claims as they state themselves, the map of
 them, the page with sliders, the reference made of docstrings, figures on narrow
-screens, downloads, what a page was run with, and the status page."""
+screens, previews, downloads, what a page was run with, and the status page."""
 
 from sphinx.application import Sphinx
 
@@ -13,6 +13,7 @@ from scbtheory.publishing.extension import (
     figures,
     front,
     graph,
+    hover,
     offline,
     parameters,
     status,
@@ -22,8 +23,9 @@ __all__ = ["setup"]
 
 
 def setup(app: Sphinx) -> dict:
-    parts = offline, claims, front, graph, explore, docstrings, codelinks, figures, download, parameters, status
+    parts = offline, claims, front, graph, explore, docstrings, codelinks, figures, hover, download, parameters, status
     for part in parts:
         part.setup(app)
     app.add_css_file("scb.css")
+    app.add_js_file("print.js")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
