@@ -11,7 +11,8 @@ and on every card.
 5. ``backward``: A's. 6. ``finish``: sums over parts, columns centred. Beyond ``DENSE`` tokens the products with V are
 the array library's.
 
-Run on one H100 and one H200, on the latter last on 29 November 2026 (CuPy 14.2). Without a GPU, tests run the source compiled as C++, and
+Run on one H100, and on one H200 last on 29 November 2026 (CuPy 14.2). Without a GPU, tests run the source compiled as
+C++, and
 compile it with nvcc where that is installed.
 """
 
