@@ -12,8 +12,7 @@ and on every card.
 the array library's.
 
 Run on one H100, and on one H200 last on 29 November 2026 (CuPy 14.2). Without a GPU, tests run the source compiled as
-C++, and
-compile it with nvcc where that is installed.
+C++, and compile it with nvcc where that is installed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Two stages' loops on a GPU: many steps of the refit in one launch, and the moment statistic of a batch.
 
 Run on one H100, and on one H200 last on 29 November 2026 (CuPy 14.2). Without a GPU, tests run the sources compiled as
-C++, and
-compile them with nvcc where that is installed.
+C++, and compile them with nvcc where that is installed.
 """
 
 from __future__ import annotations
