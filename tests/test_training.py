@@ -133,6 +133,22 @@ def test_default_batches_refuse_numbers_that_no_task_has(name, value):
         batch(**(told | {name: value}))
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_rounding_makes_of_uniform_attention_does_not_stand_out(dtype):
+    last = np.finfo(dtype).eps * np.where(np.arange(300) % 50 == 7, 3.0, 0.0)  # most entries have no noise at all
+    for sign in (1, -1):
+        A = ((1 + sign * last) / 300).astype(dtype)[:, None] * np.ones((1, 3), dtype=dtype)
+        assert np.abs(A - A.mean(axis=0)).max() > 0
+        assert max(training.standing_out(np, A)) < 1
+
+
+def test_the_algorithm_finds_supports_in_single_precision():
+    task = scb.SCB.random(3, 300, 2, seed=0, dtype="float32")
+    run = training.train(task, training.algorithm(task), seed=1)
+    assert [end.reason[:11] for end in run.boundaries][:2] == ["the support", "every colum"]
+    assert run.distance_A[-1] < 1e-3
+
+
 def test_a_threshold_batch_takes_two_entries_of_attention():
     told = {"K_P": 0.25, "K_Q": 0.5, "largest": 1.0, "smallest": 0.2}
     assert training.proximal_batch(T=1, N=2, **told) == math.ceil(math.log(2) * 4 / (0.2 * 0.25**2))

@@ -16,6 +16,7 @@ from scbtheory.model import Model, Parameters
 from scbtheory.training._learner import deviation, noise_level, soft_threshold
 
 BOUND = 1e4  # ‖A‖²_μ + ‖V‖²_μ beyond which a run has diverged; at the truth it is below 2
+ROUNDING = 4096  # units in the last place of uniform attention that deviations below are not looked at
 RELATIVE = 0.1  # a support entry is at least this part of its column's largest deviation
 
 
@@ -177,7 +178,8 @@ def standing_out(xp, A) -> tuple[float, float]:
         For the highest entries, and for the lowest; about 1 or less for noise alone.
     """
     d, (T, N) = deviation(xp, A), A.shape
-    reach = noise_level(xp, A) * math.sqrt(2 * math.log(T * N)) + 1e-12 / T  # rounding does not stand out
+    rounding = ROUNDING * float(xp.finfo(A.dtype).eps) / T  # which does not stand out
+    reach = noise_level(xp, A) * math.sqrt(2 * math.log(T * N)) + rounding
     return float(xp.min(xp.max(d, axis=0) / reach)), float(xp.min(xp.max(-d, axis=0) / reach))
 
 
