@@ -27,13 +27,18 @@ OURS = ("scbtheory", "scbtheory_samples")
 LIBRARIES = ("numpy", "numba", "torch", "jax")
 
 
-def run(name, size, seconds):
-    """Time one peer in a fresh process, with every core for it and one thread for NumPy's matrix products."""
+def every_core():
+    """The environment of a fresh process, with every core for it and one thread for NumPy's matrix products."""
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     environment["OPENBLAS_NUM_THREADS"] = "1"  # its idle threads spin, and steal the cores from the loops
     environment["OMP_WAIT_POLICY"] = "PASSIVE"  # PyTorch's spin too: on a busy machine it would be 20 times slower
+    return environment
+
+
+def run(name, size, seconds):
+    """Time one peer in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.worker", name, *map(str, size), str(seconds)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=every_core(), capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"benchmark {name} at N, T, B = {size} failed:\n{done.stderr}")
     return json.loads(done.stdout)

@@ -181,9 +181,11 @@ def forecast(seconds) -> float:
 
 def fresh(name, T, limit):
     """The same in a process of its own; ``None`` if it does not end in time or does not arrive."""
+    from benchmarks.__main__ import every_core
+
     command = [sys.executable, "-m", "benchmarks.runs", "--one", name, str(T)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
+        done = subprocess.run(command, env=every_core(), capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired:
         return None
     return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None

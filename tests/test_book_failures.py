@@ -89,7 +89,10 @@ def test_a_process_cut_short_changes_nothing_and_a_second_one_is_refused(good, c
     scratch.mkdir()
     with (good / "log").open("w") as stream:
         environment = os.environ | {"TMPDIR": str(scratch)}
-        process = subprocess.Popen([*CLI, command], cwd=good, stderr=stream, env=environment)
+        process = subprocess.Popen(
+            [*CLI, command], cwd=good, stderr=stream, env=environment,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background jobs ignore
+        )  # fmt: skip
     wait_until(lambda: marker.exists() and marker.read_text())
 
     second = subprocess.run([*CLI, command], cwd=good, capture_output=True, text=True)

@@ -179,7 +179,7 @@ def test_the_performance_page_shows_whole_runs_and_those_that_did_not_arrive(tmp
     assert results.seconds("boosting") == ([1000, 10_000], [0.5, 8.0])
     assert (results.given_up("boosting"), results.given_up("sgd")) == (None, 10_000)
     html = results._repr_html_()
-    assert "<td>8<br>3 M</td>" in html
+    assert "<td>8<br>3 M<br>1.0e-05</td>" in html
     assert "<td>over 600</td>" in html
     [axis] = results.picture().figure.axes
     drawn = {line.get_label(): line.get_xydata().tolist() for line in axis.lines}

@@ -220,6 +220,7 @@ def test_a_lost_workers_points_are_given_to_another_and_each_is_there_once(tmp_p
             return last if len(last) == 2 and all(int(block) > 1 for block in last.values()) else {}
 
         wait_until(held)
+        wait_until(lambda: len(list((tmp_path / "cache").iterdir())) == 2)  # what a worker still holds is lost with it
         lost, block = next(iter(held().items()))
         os.kill(int(lost), signal.SIGKILL)
         gate.touch()

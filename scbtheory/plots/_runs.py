@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scbtheory.plots._style import CYCLE, Picture, canvas, legend
+from scbtheory.plots._style import CYCLE, GREY, Picture, canvas, legend
 
 LABELS = {
     "boosting": "scbtheory, boosting",
@@ -48,8 +48,9 @@ class RunResults:
         head = f"{about.pop('processor')}, {about.pop('cores')} cores"
         rows = "".join(self._row(method) for method in self.methods)
         return (
-            f'<table class="scb-report"><caption>Seconds until the estimated squared error is below '
-            f"{self.stored['level']:g}, and millions of samples; N = 3, two positions a trigger. {escape(head)}."
+            '<table class="scb-report"><caption>Seconds until the estimated squared error is below '
+            f"{self.stored['level']:g}, millions of samples, and the true squared error; N = 3, two positions a "
+            f"trigger. {escape(head)}."
             "</caption><thead><tr><th>method</th>" + "".join(f"<th>T = {T}</th>" for T in self.lengths)
             + f"</tr></thead><tbody>{rows}</tbody></table>"
         )  # fmt: skip
@@ -63,7 +64,7 @@ class RunResults:
             elif run["seconds"] is None:
                 cells += f"<td>over {self.stored['limit_s']:g}</td>"
             else:
-                cells += f"<td>{run['seconds']:.2g}<br>{run['samples'][-1] / 1e6:.2g} M</td>"
+                cells += f"<td>{run['seconds']:.2g}<br>{run['samples'][-1] / 1e6:.2g} M<br>{run['error']:.1e}</td>"
         return f"<tr>{cells}</tr>"
 
     def __repr__(self) -> str:
@@ -78,7 +79,7 @@ class RunResults:
                     ax.plot([T], [self.stored["limit_s"]], marker, color=colour, mfc="white", ms=7)
             forecast = {int(T): seconds for T, seconds in self.stored["predicted"].items()}
             ax.loglog(*np.array(sorted(forecast.items())).T, "k--", lw=1.2, label="boosting, predicted from its tokens")
-            ax.axhline(self.stored["limit_s"], color="#808080", lw=1, ls=":")
+            ax.axhline(self.stored["limit_s"], color=GREY, lw=1, ls=":")
             ax.set(xlabel="context length $T$", ylabel="seconds to the truth")
             legend(ax, outside=True, ncols=2)
             return picture

@@ -55,7 +55,7 @@ def phase_diagram(found: sweeps.PhaseDiagram, share: float = 0.9, confidence: fl
         ax.set(xlim=(grid[0], grid[-1]), ylim=(min(found.batches) / 1.6, max(found.batches) * 1.6))
         _plain(ax.xaxis, found.lengths)
         _plain(ax.yaxis, found.batches)
-        picture.figure.legend(fontsize=8, ncols=2, loc="outside lower center")
+        picture.figure.legend(ncols=2, loc="outside lower center")
         return picture
 
 
@@ -110,7 +110,7 @@ class SweepCosts:
             ax.loglog(*np.transpose(measured), "o", color=ORANGE, ms=7, label="measured")
             for seconds, name in ((1, "a second"), (3600, "an hour"), (86400, "a day"), (365.25 * 86400, "a year")):
                 ax.axhline(seconds, color="0.8", lw=0.8, zorder=0)
-                ax.text(grid[0], seconds, name, fontsize=8, color="0.35", va="bottom")
+                ax.text(grid[0], seconds, name, fontsize=9, color="0.35", va="bottom")
             ax.set(xlabel="context length $T$", ylabel="one run, in seconds of a core")
             ax.legend(loc="lower right")
             return picture

@@ -1,4 +1,4 @@
-"""The gradient of a small batch in one compiled call is the assembly's, and is used where it may be."""
+"""The gradient of a small batch in one compiled call is the assembly's, and is used where it may be: not on copies."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def test_it_is_what_the_assembly_gives(N, T, s, B, projected, dtype):
     for frequencies in (None, mu):
         options = {"projected": projected, "mu": frequencies}
         found = model.contributions(task, theta, batch, 2 * B, **options)
-        expected = model.contributions(task, theta, replace(batch, drawn=False), 2 * B, **options)
+        expected = model.contributions(task, theta, replace(batch), 2 * B, **options)
         for mine, theirs in zip(found, expected, strict=True):
             assert mine.dtype == theirs.dtype
             assert mine.flags.f_contiguous == theirs.flags.f_contiguous
@@ -37,7 +37,7 @@ def test_small_batches_take_it_and_no_others(monkeypatch):
     loop = small._small
     monkeypatch.setattr(small, "_small", lambda *arguments: (calls.append(0), loop(*arguments)))
     drawn = task.sample(small.FEW // 200, seed=0)
-    for batch, expected in ((drawn, 1), (replace(drawn, drawn=False), 0), (task.sample(small.FEW, seed=0), 0)):
+    for batch, expected in ((drawn, 1), (replace(drawn), 0), (task.sample(small.FEW, seed=0), 0)):
         calls.clear()
         model.minibatch_gradient(task, theta, batch)
         assert len(calls) == expected
@@ -50,5 +50,5 @@ def test_a_training_run_takes_it(monkeypatch):
     task, calls = scb.SCB.random(3, 50, 2, seed=0), []
     loop = small._small
     monkeypatch.setattr(small, "_small", lambda *arguments: (calls.append(0), loop(*arguments)))
-    scb.training.train(task, scb.training.sgd(0.01, batch_size=32), seed=0, max_samples=320, packed=False)
+    scb.training.train(task, scb.training.sgd(0.01, batch_size=32), seed=0, max_samples=320, mu="estimated")
     assert len(calls) == 10
