@@ -162,6 +162,7 @@ def torch_table(T):
 
 
 METHODS = {run.__name__: run for run in (boosting, moments, sgd, adam, torch_table)}
+WHOLE = ("boosting", "torch_table")  # whose time is that of the tokens that boosting draws
 
 
 def predicted(T):
@@ -173,10 +174,13 @@ def predicted(T):
     return TOKEN * T * (first + second) + SEEN * refit.batch_size * refit.max_steps / 4
 
 
-def forecast(seconds) -> float:
-    """What a run at the next length should take: as many times longer as the last one did, and ten times at least."""
-    *_, last = seconds or [0.0]
-    return last * max(10.0, last / seconds[-2] if len(seconds) > 1 else 0.0)
+def forecast(name, seconds, T) -> float:
+    """What a run at length T should take after those at shorter ones: 10 times the last, or as its tokens grow."""
+    if not seconds:
+        return 0.0
+    grows = predicted(T) / predicted(T // 10) if name in WHOLE else 0.0
+    again = seconds[-1] / seconds[-2] if len(seconds) > 1 else 0.0
+    return seconds[-1] * max(10.0, grows, again)
 
 
 def fresh(name, T, limit):
@@ -200,7 +204,7 @@ def main(limit, output):
     for name in METHODS:
         seconds = []
         for T in LENGTHS:
-            expected = forecast(seconds)
+            expected = forecast(name, seconds, T)
             result = fresh(name, T, limit) if expected < limit else None
             print(name, T, result or f"not within {limit:g} s, {expected:.3g} expected", file=sys.stderr, flush=True)
             found["runs"].append({"method": name, "T": T, **(result or {"seconds": None, "expected": expected})})
