@@ -1,5 +1,7 @@
 import contextlib
+import copy
 import dataclasses
+import pickle
 import re
 from fractions import Fraction
 
@@ -369,3 +371,17 @@ def test_a_batch_may_take_all_memory_and_no_more(free, refused):
     _check_memory(task, 2**26 - 1)  # too small to ask for
     with pytest.raises(InvalidArgument, match="GiB for its tokens") if refused else contextlib.nullcontext():
         _check_memory(task, 2**26)
+
+
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda task: pickle.loads(pickle.dumps(task))], ids=["copy", "pickle"]
+)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_copied_or_pickled_task_is_the_task(again, dtype):
+    task = scb.SCB.random(4, 7, 2, seed=3, dtype=dtype)
+    other = again(task)
+    assert other is not task
+    assert other.backend.dtype == task.backend.dtype
+    for name in ("P", "Q", "mu"):
+        np.testing.assert_array_equal(getattr(other, name), getattr(task, name))
+    assert other.sample(50, seed=1) == task.sample(50, seed=1)

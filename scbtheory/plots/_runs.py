@@ -64,7 +64,8 @@ class RunResults:
             elif run["seconds"] is None:
                 cells += f"<td>over {self.stored['limit_s']:g}</td>"
             else:
-                cells += f"<td>{run['seconds']:.2g}<br>{run['samples'][-1] / 1e6:.2g} M<br>{run['error']:.1e}</td>"
+                seconds, millions = (float(f"{x:.2g}") for x in (run["seconds"], run["samples"][-1] / 1e6))
+                cells += f"<td>{seconds:g}<br>{millions:g} M<br>{run['error']:.1e}</td>"
         return f"<tr>{cells}</tr>"
 
     def __repr__(self) -> str:
