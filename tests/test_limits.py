@@ -245,3 +245,8 @@ def test_samples_for_supports_are_the_root_rounded_up(task, monkeypatch, root):
     monkeypatch.setattr(_detection, "miss_probability", lambda task, *, n, q, threshold: 1e-3 / n)
     entries = sum(1 / task.mu[k] for k in range(3) for q in task.Q[:, k] if q > 0)
     assert limits.samples_for_support(task, miss=1e-3 * entries / root) == math.ceil(root)
+
+
+def test_a_threshold_beyond_all_noise_is_missed_for_certain(task):
+    assert limits.miss_probability(task, n=10, q=0.4, threshold=1e9) == 1.0
+    assert limits.miss_probability(task, n=1e9, q=0.4, threshold=1.0) == 0.0

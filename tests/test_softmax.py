@@ -232,3 +232,11 @@ def test_the_matrix_flow_refuses_step_sizes_that_end_nowhere(eta):
             softmax.matrix_flow(task, softmax.SoftmaxParameters.initial(task), [1.0], **{name: eta})
     with pytest.raises(InvalidArgument, match="theta is Parameters; expected SoftmaxParameters"):
         softmax.matrix_flow(task, scb.Parameters.initial(task), [1.0])
+
+
+def test_descent_is_balanced_by_the_tasks_own_correlations():
+    task = scb.SCB.random(3, 12, 2, seed=4)
+    [stage] = softmax.descent(task, step_size=0.2, steps=7)
+    assert stage.eta_V == pytest.approx(1 / task.K_Q)
+    assert stage.eta_A == pytest.approx(1 / task.K_P)
+    assert (stage.step_size, stage.max_steps) == (0.2, 7)
