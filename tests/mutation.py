@@ -41,7 +41,7 @@ ROOMS = {
     "transfer": "test_transfer.py test_number_edges.py test_edges.py",
     "softmax": "test_softmax.py test_edges.py",
     "limits": "test_limits_chain.py test_limits_fisher.py test_limits_guarantee.py test_limits.py test_edges.py",
-    "training": "test_training_likelihood.py test_training_history.py test_limits.py test_training.py",
+    "training": "test_training_likelihood.py test_training_history.py test_training_at_once.py test_training.py",
     "kernels/stream.py": "kernels/test_stream.py",
     "kernels/packing.py": "kernels/test_packing.py",
 }

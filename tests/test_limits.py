@@ -250,3 +250,19 @@ def test_samples_for_supports_are_the_root_rounded_up(task, monkeypatch, root):
 def test_a_threshold_beyond_all_noise_is_missed_for_certain(task):
     assert limits.miss_probability(task, n=10, q=0.4, threshold=1e9) == 1.0
     assert limits.miss_probability(task, n=1e9, q=0.4, threshold=1.0) == 0.0
+
+
+@pytest.mark.parametrize("q", [-0.1, 1.0001, 1.5])
+def test_a_weight_that_is_none_has_no_misses(task, q):
+    with pytest.raises(InvalidArgument, match="expected a weight between 0 and 1"):
+        limits.miss_probability(task, n=10, q=q, threshold=20.0)
+
+
+def test_the_mean_of_the_statistic_is_its_definition_at_every_weight(task):
+    """One of four cumulants; by the whitened moments of one sample, q (P − μ1ᵀ)D."""
+    one = (np.eye(3) - task.mu) / np.sqrt(task.mu)
+    for q in (0.0, 0.2, 1.0):
+        traces, along = _cumulants(task, q)
+        mean = one.T @ (q * (task.P - task.mu[:, None]) * task.mu) @ one
+        assert along[0] == pytest.approx((mean**2).sum(), abs=1e-14)
+        assert traces[0] == pytest.approx(4, rel=0.5)  # about (N - 1)²

@@ -219,3 +219,25 @@ def test_only_boosting_grows_like_the_length(task):
 def test_a_share_that_is_none_is_refused(task, share):
     with pytest.raises(InvalidArgument, match="transferred"):
         limits.budget(task, 0.01, transferred=share)
+
+
+def test_the_promised_numbers_are_those_of_the_stated_chances(task):
+    """Written out once more: half of δ for the search, a quarter for P', a quarter over all weights."""
+    from scbtheory.limits import _guarantee as g
+
+    at, delta, epsilon = g._terms(task), 0.1, 0.05
+    found = limits.samples(task, epsilon, delta)
+    entry = noise.bernstein_samples(at.variance, at.reach, at.level, delta / (2 * at.T * at.N**3))
+    assert found.search == g._of_all(entry, at.mu, delta / 2)
+    single = math.sqrt(at.size * (1 / at.mu.min() - 1))
+
+    def larger(v):
+        w = (math.sqrt(epsilon - v * v) * (at.root - v) - at.longest * v) / math.sqrt(at.s)
+        if w <= 0:
+            return math.inf
+        whole = noise.bernstein_samples(at.s * at.size * (at.N - 1), 2 * at.s * single, v, delta / 4)
+        each = noise.bernstein_samples(at.size * (at.N - 1), 2 * single, w, delta / (4 * at.s * at.N))
+        return max(whole, g._of_all(each, at.mu, delta / 2))
+
+    best = min(larger(v) for v in np.linspace(1e-3, math.sqrt(epsilon) - 1e-6, 4000))
+    assert found.estimate == pytest.approx(best, rel=2e-3)

@@ -545,3 +545,26 @@ def test_projected_sgd_needs_something_to_balance():
         assert 0 in (task.K_P, task.K_Q)
         with pytest.raises(InvalidArgument, match=r"K_[PQ] is 0"):
             training.projected_sgd(task)
+
+
+def test_what_stands_out_of_no_noise_does_so_far():
+    A = np.full((50, 3), 1 / 50)
+    assert max(map(abs, training.standing_out(np, A))) < 1e-2
+    A[7] += 0.1
+    high, low = training.standing_out(np, A)
+    assert high > 1e6
+    assert 0 < low < high
+
+
+def test_a_stage_without_samples_runs_when_all_are_used():
+    task = scb.SCB.random(3, 20, 2, seed=0)
+    stages = training.Descent(4, 0.01, max_steps=2), Round()
+    run = training.train(task, stages, start=scb.dynamics.lift(task, 0.9, 0.9), max_samples=8)
+    assert run.status == "finished"
+
+
+def test_a_refit_names_the_column_without_a_support():
+    task = scb.SCB.random(3, 20, 2, seed=0)
+    start = scb.Parameters(task.Q * (np.arange(3) != 2), task.P)
+    with pytest.raises(InvalidArgument, match=r"A\[:, 2\] is 0 everywhere"):
+        training.train(task, (Refit(8),), start=start, max_samples=80)
