@@ -1,8 +1,6 @@
 """Many steps of descent or of Adam in one call, where a step has few tokens and the interpreter would cost more.
 
 A step is what ``small_gradient`` or ``gradient`` of ``grouped`` computes, and then the move; tests compare the two.
-These loops call compiled functions of ``compiled`` and ``small``: after a change there, touch this file, for Numba
-looks at one file at a time.
 """
 
 from __future__ import annotations
@@ -10,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from scbtheory.kernels import grouped, packing
-from scbtheory.kernels.compiled import arrange, fill_columns, loop
+from scbtheory.kernels.compiled import loop
+from scbtheory.kernels.packed import arrange, fill_columns
 from scbtheory.kernels.small import FEW, SMALL, _small
 from scbtheory.kernels.threads import WORTHWHILE
 

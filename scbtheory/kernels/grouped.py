@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from scbtheory.kernels import packing
-from scbtheory.kernels.compiled import arrange, fill_columns, token_source
+from scbtheory.kernels.compiled import token_source
+from scbtheory.kernels.packed import arrange, fill_columns
 from scbtheory.kernels.threads import share
 
 __all__ = ["CACHE", "PARTS", "gradient", "prepared"]

@@ -1,7 +1,6 @@
 """The gradient of a small batch in one call: at a few thousand tokens the interpreter costs more than the work.
 
-The sums are those of ``scbtheory.model.contributions``, which stays the definition; tests compare the two. It calls
-compiled functions of ``compiled``: after a change there, touch this file, for Numba looks at one file at a time.
+The sums are those of ``scbtheory.model.contributions``, which stays the definition; tests compare the two.
 """
 
 from __future__ import annotations

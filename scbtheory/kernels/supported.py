@@ -2,8 +2,7 @@ r"""Descent on a support, many steps at a time: of each sample only the tokens t
 
 Once attention vanishes outside m positions of each column, loss and gradient depend on the tokens there alone. A
 token follows from its number (see ``stream``), so a step costs B m tokens whatever the context's length; at
-such sizes the interpreter would cost more than the work, so that the loop over steps is compiled as well. It calls
-compiled functions of ``compiled``: after a change there, touch this file, for Numba looks at one file at a time.
+such sizes the interpreter would cost more than the work, so that the loop over steps is compiled as well.
 """
 
 from __future__ import annotations

@@ -257,6 +257,18 @@ def test_a_damaged_cache_is_compiled_afresh_with_one_warning(tmp_path, ending, k
     assert fresh_process(tmp_path) == (expected, ""), "the damage was mended"
 
 
+def test_a_change_of_any_kernel_compiles_all_again(monkeypatch):
+    loop = compiled._mix
+    loop(np.uint64(1))
+    [signature] = loop.signatures
+    assert compiled.Cache(loop.py_func).load_overload(signature, loop.targetctx) is not None
+    files = [name for name, *_ in compiled._written()]
+    assert {"compiled.py", "packed.py", "small.py", "descent.py"} <= set(files)
+    later = tuple((name, when + (name == "small.py"), size) for name, when, size in compiled._written())
+    monkeypatch.setattr(compiled, "_written", lambda: later)
+    assert compiled.Cache(loop.py_func).load_overload(signature, loop.targetctx) is None
+
+
 def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path):
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (4096, 4096))
     found, complaint = fresh_process(tmp_path, preexec_fn=limit)

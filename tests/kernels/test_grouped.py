@@ -5,7 +5,7 @@ import pytest
 
 import scbtheory as scb
 from scbtheory import streaming
-from scbtheory.kernels import compiled, grouped, packing, reference, threads
+from scbtheory.kernels import compiled, grouped, packed, packing, reference, threads
 from scbtheory.kernels.stream import Stream
 
 SEED, STEP, FIRST = 5, 2, 3
@@ -123,7 +123,7 @@ def test_packed_batches_go_through_the_cache(monkeypatch, vocab_size):
 
 def test_samples_are_arranged_by_trigger_as_in_packs():
     cdf, stream, size, m = np.array([0.2, 0.2, 0.7, 1.0]), Stream.of(1, 0, 1), 50, 3  # token 1 never is a trigger
-    order, members, packs = compiled.arrange(np.uint64(stream.origin), 7, size, cdf, m)
+    order, members, packs = packed.arrange(np.uint64(stream.origin), 7, size, cdf, m)
     trigger = compiled.choose(stream, np.arange(7, 7 + size), cdf[None, :], np.zeros(size, dtype=np.int64))
     np.testing.assert_array_equal(order, np.argsort(trigger, kind="stable"))
     np.testing.assert_array_equal(np.diff(members), np.bincount(trigger, minlength=4))
@@ -141,8 +141,8 @@ def test_codes_and_tokens_sum_as_their_incidence_says(vocab_size, m):
     rng = np.random.default_rng(0)
     D = packing.incidence(vocab_size, m)
     counts, table = rng.standard_normal((6, vocab_size**m)), rng.standard_normal((6 * m, vocab_size))
-    np.testing.assert_allclose(compiled._of_tokens(counts, m, vocab_size).reshape(6, -1), counts @ D, atol=1e-13)
-    np.testing.assert_allclose(compiled._of_codes(table, m, vocab_size), table.reshape(6, -1) @ D.T, atol=1e-13)
+    np.testing.assert_allclose(packed._of_tokens(counts, m, vocab_size).reshape(6, -1), counts @ D, atol=1e-13)
+    np.testing.assert_allclose(packed._of_codes(table, m, vocab_size), table.reshape(6, -1) @ D.T, atol=1e-13)
 
 
 @pytest.mark.parametrize("codes", [compiled.CROWDED - 1, compiled.CROWDED, 1024])
