@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["available"]
+from scbtheory.errors import InvalidArgument
+
+__all__ = ["available", "check_batch"]
 
 MEMINFO = Path("/proc/meminfo")
 CONTAINER = Path("/sys/fs/cgroup")  # a container's own limit, where there is one
@@ -20,6 +22,30 @@ def available() -> int | None:
     """
     known = [free for free in (_machine(), _container()) if free is not None]
     return min(known) if known else None
+
+
+def check_batch(task, batch_size: int) -> None:
+    """Refuse a batch whose tokens alone exceed the available memory.
+
+    Parameters
+    ----------
+    task : says how many bytes a sample takes, and what is free where it computes.
+    batch_size : samples.
+
+    Raises
+    ------
+    InvalidArgument : they do not fit; says what they need and what there is.
+    """
+    need = batch_size * task.sample_bytes
+    if need < 2**28:  # asking the system takes longer than drawing a small batch
+        return
+    have = task.backend.free_memory()
+    if have is not None and need > have:
+        raise InvalidArgument(
+            f"batch_size {batch_size} at context_length {task.context_length} needs {need / 2**30:.3g} GiB for its "
+            f"tokens, but {have / 2**30:.3g} GiB are available; use scbtheory.streaming.gradient, which draws the "
+            "same batch in parts"
+        )
 
 
 def _machine():

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from scbtheory import memory
 from scbtheory.backend import NAMES, Backend, get_backend, same
 from scbtheory.checks import below, count
 from scbtheory.errors import (
@@ -191,7 +192,7 @@ class SCB:
         """
         B, T = count("batch_size", batch_size), self.context_length
         seed, step, first = self._place(B, seed, step, first)
-        _check_memory(self, B)
+        memory.check_batch(self, B)
         stream = Stream.of(seed, step, TOKENS)
         tokens = self.backend.kernels.draw(
             self.backend, stream, (B, T), self._trigger_cdf, self.token_dtype, first=first * T
@@ -394,17 +395,3 @@ def _kept(array) -> np.ndarray:
     """The same array, for keeping: nobody who is given it can change it."""
     array.flags.writeable = False
     return array
-
-
-def _check_memory(task, batch_size):
-    """Refuse a batch whose tokens alone exceed the available memory."""
-    need = batch_size * task.sample_bytes
-    if need < 2**28:  # asking the system takes longer than drawing a small batch
-        return
-    have = task.backend.free_memory()
-    if have is not None and need > have:
-        raise InvalidArgument(
-            f"batch_size {batch_size} at context_length {task.context_length} needs {need / 2**30:.3g} GiB for its "
-            f"tokens, but {have / 2**30:.3g} GiB are available; use scbtheory.streaming.gradient, which draws the "
-            "same batch in parts"
-        )

@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse
 
 import scbtheory as scb
+from scbtheory import memory
 from scbtheory.backend import Backend, get_backend
 from scbtheory.errors import (
     InvalidArgument,
@@ -18,7 +19,7 @@ from scbtheory.errors import (
     ReducibleChain,
     ShapeMismatch,
 )
-from scbtheory.task import _check_memory, distribution_function
+from scbtheory.task import distribution_function
 
 P = np.array([[0.5, 0.2, 0.0], [0.5, 0.2, 0.3], [0.0, 0.6, 0.7]])
 Q = np.array([[0.0, 0.25, 1.0], [0.4, 0.0, 0.0], [0.6, 0.5, 0.0], [0.0, 0.25, 0.0]])
@@ -368,9 +369,9 @@ def test_a_batch_may_take_all_memory_and_no_more(free, refused):
     numpy = get_backend("numpy")
     task = scb.SCB(P, Q, backend=Machine(**{f.name: getattr(numpy, f.name) for f in dataclasses.fields(Backend)}))
     assert task.sample_bytes == 4
-    _check_memory(task, 2**26 - 1)  # too small to ask for
+    memory.check_batch(task, 2**26 - 1)  # too small to ask for
     with pytest.raises(InvalidArgument, match="GiB for its tokens") if refused else contextlib.nullcontext():
-        _check_memory(task, 2**26)
+        memory.check_batch(task, 2**26)
 
 
 @pytest.mark.parametrize(
