@@ -37,11 +37,13 @@ ROOMS = {
     "streaming.py": "kernels/test_stream.py kernels/test_packing.py test_streaming.py",
     "landscape.py": "test_landscape.py",
     "dynamics": "test_dynamics.py test_dynamics_limits.py test_number_edges.py test_edges.py",
-    "noise": "test_noise_input.py test_noise_sign_test.py test_noise.py test_limits_guarantee.py test_number_edges.py",
+    "noise": "test_noise_input.py test_noise_sign_test.py test_noise.py test_noise_sign.py test_limits_guarantee.py "
+    "test_number_edges.py",
     "transfer": "test_transfer.py test_number_edges.py test_edges.py",
     "softmax": "test_softmax.py test_edges.py",
     "limits": "test_limits_chain.py test_limits_fisher.py test_limits_guarantee.py test_limits.py test_edges.py",
-    "training": "test_training_likelihood.py test_training_history.py test_training_at_once.py test_training.py",
+    "training": "test_training_likelihood.py test_training_history.py test_training_at_once.py test_training_stages.py "
+    "test_training.py",
     "kernels/stream.py": "kernels/test_stream.py",
     "kernels/packing.py": "kernels/test_packing.py",
 }
