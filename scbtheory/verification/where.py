@@ -7,6 +7,7 @@ directive, tests and docstrings by the claim's id.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -124,11 +125,16 @@ def _definitions(module: ModuleType) -> Iterator[Place]:
 
 def _documented(path: Path, named: re.Pattern) -> Iterator[tuple[int, str]]:
     """Lines of a file's modules, classes and functions whose docstring names the claim."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and named.search(
-            ast.get_docstring(node) or ""
-        ):
-            yield getattr(node, "lineno", 1), getattr(node, "name", path.stem)
+    yield from ((line, what) for line, what, text in _docstrings(path, path.stat().st_mtime) if named.search(text))
+
+
+@functools.lru_cache(maxsize=512)  # a book asks for every claim
+def _docstrings(path: Path, _when: float) -> list[tuple[int, str, str]]:
+    return [
+        (getattr(node, "lineno", 1), getattr(node, "name", path.stem), ast.get_docstring(node) or "")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+    ]
 
 
 def _pages(book: Path, claim_id: str) -> Iterator[Place]:
@@ -140,6 +146,8 @@ def _pages(book: Path, claim_id: str) -> Iterator[Place]:
     }
     for path in sorted((*book.glob("*.ipynb"), *book.glob("*.md"))):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            if claim_id not in line:  # most lines are a figure's
+                continue
             for mark, what in marks.items():
                 if re.search(mark, line):
                     yield Place("page", path, number, what)
@@ -150,9 +158,16 @@ def _tests(tests: Path, claim_id: str, used: set) -> Iterator[Place]:
     own = {thing.__name__ for thing in used if re.search(rf"\b{claim_id}\b", inspect.getdoc(thing) or "")}
     asked = re.compile(rf"(?<![A-Za-z0-9]){claim_id}(?![0-9A-Za-z])" + "".join(rf"|\b{name}\(" for name in sorted(own)))
     for path in sorted(tests.rglob("test_*.py")):
-        source = path.read_text(encoding="utf-8")
-        for node in ast.parse(source).body:
-            if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test"):
-                continue
-            if asked.search(ast.get_source_segment(source, node) or ""):
-                yield Place("tests", path, node.lineno, node.name)
+        for line, name, text in _test_functions(path, path.stat().st_mtime):
+            if asked.search(text):
+                yield Place("tests", path, line, name)
+
+
+@functools.lru_cache(maxsize=512)
+def _test_functions(path: Path, _when: float) -> list[tuple[int, str, str]]:
+    source = path.read_text(encoding="utf-8")
+    return [
+        (node.lineno, node.name, ast.get_source_segment(source, node) or "")
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test")
+    ]

@@ -184,9 +184,9 @@ def test_boxes_differ_by_more_than_colour(book, tmp_path):
 
 def test_a_box_names_its_neighbours_and_they_name_it(book):
     second = box(book.page("second"), "S1")
-    assert text(second).endswith("Rests on G1 · Carries E1")
+    assert text(second).endswith("Rests on G1 · Carries E1 · source · tests")
     assert re.search(r'href="first.html#claim-G1"', second)
-    assert text(box(book.page("first"), "G1")).endswith("Carries S1"), "E1 rests on S1 alone"
+    assert text(box(book.page("first"), "G1")).endswith("Carries S1 · source · tests"), "E1 rests on S1 alone"
 
 
 def test_the_map_links_every_claim_and_draws_who_rests_on_whom(book):

@@ -14,6 +14,7 @@ from browser import Browser
 import scbtheory as scb
 from scbtheory.publishing import rendering
 from scbtheory.verification import measurements
+from scbtheory.verification.registry import CLAIMS
 
 ROOT = Path(__file__).parents[2]
 ROOMS = sorted(p.stem for p in (ROOT / "book" / "api").glob("*.md") if p.stem not in ("index", "verification"))
@@ -243,3 +244,18 @@ def test_the_status_page_names_the_commit_of_each_chapter(tmp_path, monkeypatch)
     found = rendering._origin(tmp_path, True)
     assert found["commits"] == {f"book/{name}.ipynb": [head, "2020-01-02"] for name in ("one", "two")}
     assert (found["changed"], found["executed"]) == (["book/one.ipynb"], True)
+
+
+def test_each_claim_leads_to_its_source_and_its_tests(html):
+    for name in CLAIMS.ids():
+        page = (html / "book" / f"{CLAIMS.find(name).chapter}.html").read_text(encoding="utf-8")
+        for part in ("source", "tests"):
+            assert f'href="../_modules/claims/{name}.html#{part}">{part}</a>' in page
+    page = (html / "_modules" / "claims" / "N5.html").read_text(encoding="utf-8")
+    assert 'href="../../book/sign_of_the_correlation.html#claim-N5"' in page
+    text = re.sub(r"<[^>]+>", "", page)
+    assert "scbtheory/claims/N5_sign.py" in text
+    assert "def statement(s):" in text
+    assert "tests/test_noise_sign.py" in text
+    assert "def test_N5_all_T_collapse_on_one_curve():" in text
+    assert "scbtheory/noise/_sign.py" in text

@@ -1,6 +1,6 @@
 """The book's Sphinx extension: its stylesheet, MathJax as a local file, claims as they state themselves, the map of
 them, the page with sliders, the reference made of docstrings, figures on narrow
-screens, previews, downloads, what a page was run with, and the status page."""
+screens, previews, downloads, what a page was run with, each claim's source, and the status."""
 
 from sphinx.application import Sphinx
 
@@ -16,6 +16,7 @@ from scbtheory.publishing.extension import (
     hover,
     offline,
     parameters,
+    sources,
     status,
 )
 
@@ -23,7 +24,10 @@ __all__ = ["setup"]
 
 
 def setup(app: Sphinx) -> dict:
-    parts = offline, claims, front, graph, explore, docstrings, codelinks, figures, hover, download, parameters, status
+    parts = (
+        offline, claims, front, graph, explore, docstrings, codelinks, figures, hover, download, parameters, sources,
+        status,
+    )  # fmt: skip
     for part in parts:
         part.setup(app)
     app.add_css_file("scb.css")

@@ -21,6 +21,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole, SphinxTranslator
 from scbtheory.errors import UnknownClaim
 from scbtheory.publishing.extension.graph import carried_by
 from scbtheory.publishing.extension.measured import MeasurementsDirective, folded
+from scbtheory.publishing.extension.sources import FOLDER
 from scbtheory.verification import measurements
 from scbtheory.verification.claim import NATURES, Claim
 from scbtheory.verification.registry import Registry
@@ -90,6 +91,10 @@ class ClaimDirective(SphinxDirective):
             if has_document(self.env, page):
                 line += nodes.Text(" · " if len(line) else "")
                 line += nodes.reference("", page, refuri=f"{page}.html#{page}-{claim.id}", internal=True)
+        up = "../" * self.env.docname.count("/")
+        for part in ("source", "tests"):
+            line += nodes.Text(" · " if len(line) else "")
+            line += nodes.reference("", part, refuri=f"{up}{FOLDER}/{claim.id}.html#{part}", internal=True)
         return line
 
     def heading(self, claim: Claim) -> list[nodes.Node]:
