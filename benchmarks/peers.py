@@ -15,7 +15,7 @@ import numpy as np
 
 import scbtheory as scb
 from scbtheory import streaming
-from scbtheory.kernels import compiled, threads
+from scbtheory.kernels import compiled, grouped, packing, threads
 from scbtheory.kernels.stream import GOLDEN
 
 BITS = 16
@@ -104,6 +104,37 @@ def _touch(key, tokens, sums, start, stop):
         for i in range(own.size):
             total += own[i]
         sums[block] = total
+
+
+def limit_looked_up(problem):
+    """No step either: draw the bits of one code, as many tokens as a byte holds; look each up once and add it once."""
+    B, T = problem.shape
+    rows = -(-B // packing.width(len(problem.mu)))
+    tables, totals = np.random.default_rng(0).random((rows, 256)), np.empty((grouped.PARTS, T))
+
+    def step(i):
+        key = np.uint64(i)
+        threads.share(lambda lo, hi: _look_up_and_add(key, tables, totals, lo, hi), len(totals), rows * T)
+
+    return step, None
+
+
+@numba.njit(nogil=True)
+def _look_up_and_add(key, tables, totals, start, stop):
+    rows, (parts, T) = len(tables), totals.shape
+    words = np.empty(LIMIT_BLOCK // 4, dtype=np.uint64)
+    codes = words.view(np.uint16)
+    for part in range(start, stop):
+        totals[part] = 0
+        for row in range(rows * part // parts, rows * (part + 1) // parts):
+            table = tables[row]
+            for lo in range(0, T, LIMIT_BLOCK):
+                own = totals[part, lo : lo + LIMIT_BLOCK]
+                first = (row * T + lo) // 4
+                for i in range((len(own) + 3) // 4):
+                    words[i] = compiled._mix(key + np.uint64(first + i) * np.uint64(GOLDEN))
+                for t in range(len(own)):
+                    own[t] += table[codes[t] & np.uint16(255)]
 
 
 def torch_one_hot(problem):
@@ -281,4 +312,4 @@ def numpy_loop(problem):
     return step, gradients
 
 
-PEERS = (scbtheory, scbtheory_samples, limit, torch_one_hot, torch_gather, jax_one_hot, jax_segment_sum, numpy_loop)
+PEERS = (scbtheory, scbtheory_samples, limit, limit_looked_up, torch_one_hot, torch_gather, jax_one_hot, jax_segment_sum, numpy_loop)

@@ -158,7 +158,7 @@ class SCB:
         r""":math:`C = \mathrm{diag}(\mu) - \mu\mu^\top`, the covariance of a one-hot token, (N, N)."""
         return self.backend.asarray(_kept(np.diag(self._host_mu) - np.outer(self._host_mu, self._host_mu)))
 
-    @property
+    @cached_property
     def token_dtype(self):
         """The smallest unsigned integer type that holds a token."""
         xp = self.backend.xp
@@ -166,7 +166,7 @@ class SCB:
             t for t, top in ((xp.uint8, 2**8), (xp.uint16, 2**16), (xp.uint32, 2**32)) if self.vocab_size <= top
         )
 
-    @property
+    @cached_property
     def sample_bytes(self) -> int:
         """The memory that one sample's tokens take."""
         return self.context_length * self.backend.xp.iinfo(self.token_dtype).bits // 8

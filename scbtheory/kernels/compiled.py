@@ -40,7 +40,7 @@ __all__ = [
 SHIFT = 2  # a cell is 2**2 codes: a table of cells takes 32 KiB, and few of them contain a boundary …
 MANY = 64  # … until there are so many boundaries that a cell for each code is faster
 WORDS = 1024  # words hashed at a time, which stay in the fastest cache
-CROWDED = 128  # below, equal tokens in a row would wait for each other: four sets of bins keep them apart
+CROWDED = 64  # below, equal tokens in a row would wait for each other: four sets of bins keep them apart
 BLOCK = 2048  # positions whose gradient is summed at a time
 ONE, TWO, THREE = np.uintp(1), np.uintp(2), np.uintp(3)  # unsigned: an index that could be negative costs a test
 
@@ -276,24 +276,43 @@ def _draw_carefully(source, tokens, first, index):
 
 @loop
 def _add_up(tokens, trigger, columns, z, start, stop):
-    """Fill rows ``start`` to ``stop`` of ``z``."""
+    """Fill rows ``start`` to ``stop`` of ``z``; two rows of one trigger together, which read their weights once."""
     T, N = tokens.shape[1], z.shape[1]
     sets, fours = 4 if N < CROWDED else 1, T // 4 * 4
-    bins = np.empty((sets, N))
-    p, q, r, s = bins[0], bins[1 % sets], bins[2 % sets], bins[3 % sets]
-    for b in range(start, stop):
-        row, weight = tokens[b], columns[trigger[b]]
-        bins[:] = 0
-        for i in range(0, fours, 4):
-            t = np.uintp(i)
-            p[row[t]] += weight[t]
-            q[row[t + ONE]] += weight[t + ONE]
-            r[row[t + TWO]] += weight[t + TWO]
-            s[row[t + THREE]] += weight[t + THREE]
-        for t in range(fours, T):
-            p[row[t]] += weight[t]
-        for n in range(N):
-            z[b, n] = (p[n] + q[n]) + (r[n] + s[n]) if sets == 4 else p[n]
+    bins = np.empty((2, sets, N))
+    p, q, r, s = bins[0, 0], bins[0, 1 % sets], bins[0, 2 % sets], bins[0, 3 % sets]
+    p2, q2, r2, s2 = bins[1, 0], bins[1, 1 % sets], bins[1, 2 % sets], bins[1, 3 % sets]
+    b = start
+    while b < stop:
+        rows = 2 if b + 1 < stop and trigger[b] == trigger[b + 1] else 1
+        weight, x, y = columns[trigger[b]], tokens[b], tokens[b + rows - 1]
+        bins[:rows] = 0
+        if rows == 2:
+            for i in range(0, fours, 4):
+                t = np.uintp(i)
+                w0, w1, w2, w3 = weight[t], weight[t + ONE], weight[t + TWO], weight[t + THREE]
+                p[x[t]] += w0
+                p2[y[t]] += w0
+                q[x[t + ONE]] += w1
+                q2[y[t + ONE]] += w1
+                r[x[t + TWO]] += w2
+                r2[y[t + TWO]] += w2
+                s[x[t + THREE]] += w3
+                s2[y[t + THREE]] += w3
+        else:
+            for i in range(0, fours, 4):
+                t = np.uintp(i)
+                p[x[t]] += weight[t]
+                q[x[t + ONE]] += weight[t + ONE]
+                r[x[t + TWO]] += weight[t + TWO]
+                s[x[t + THREE]] += weight[t + THREE]
+        for row in range(rows):
+            own, codes = bins[row], tokens[b + row]
+            for t in range(fours, T):
+                own[0, codes[t]] += weight[t]
+            for n in range(N):
+                z[b + row, n] = (own[0, n] + own[1, n]) + (own[2, n] + own[3, n]) if sets == 4 else own[0, n]
+        b += rows
 
 
 @loop

@@ -6,6 +6,7 @@ draws depend on neither the backend, nor the number of threads, nor the order of
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 __all__ = ["GOLDEN", "MIX_1", "MIX_2", "STEP_BITS", "Stream", "mix", "uniforms", "words"]
@@ -34,17 +35,27 @@ class Stream:
     @classmethod
     def of(cls, seed: int, step: int, purpose: int) -> Stream:
         """Return the stream of one purpose (tokens, triggers, …) of one step of a seeded run."""
-        return cls(mix(mix(seed & MASK) + GOLDEN * (purpose + 1) & MASK), step << STEP_BITS)
+        return cls(_key(seed, purpose), step << STEP_BITS)
 
     @property
     def refinement(self) -> Stream:
         """The independent stream that settles what 16 bits leave open."""
-        return Stream(mix(self.key ^ GOLDEN), self.start)
+        return Stream(_other(self.key), self.start)
 
     @property
     def origin(self) -> int:
         """The hash's input for word 0; word ``i`` has ``origin + i * GOLDEN``, modulo 2**64."""
         return (self.key + self.start * GOLDEN) & MASK
+
+
+@functools.lru_cache(maxsize=256)  # a run asks for the same few at every step
+def _key(seed, purpose):
+    return mix(mix(seed & MASK) + GOLDEN * (purpose + 1) & MASK)
+
+
+@functools.lru_cache(maxsize=256)
+def _other(key):
+    return mix(key ^ GOLDEN)
 
 
 def words(xp, device, stream: Stream, indices):

@@ -241,5 +241,5 @@ def _warn_if_rare(task, size):
 
 def _median(xp, columns):
     """The median of each column, (N,)."""
-    ordered, middle = xp.sort(columns, axis=0), columns.shape[0] // 2
+    ordered, middle = xp.sort(columns, axis=0, stable=False), columns.shape[0] // 2
     return (ordered[middle, :] + ordered[columns.shape[0] - 1 - middle, :]) / 2
