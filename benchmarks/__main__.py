@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks import gpu, report
 from benchmarks.peers import PEERS
+from benchmarks.split import PARTS
 
 SIZES = [(3, 5000, 64), (32, 4096, 256), (16, 100_000, 64), (64, 512, 1024)]  # (N, T, B)
 BASE = {"N": 16, "T": 4096, "B": 256}
@@ -37,10 +38,15 @@ def every_core():
 
 def run(name, size, seconds):
     """Time one peer in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.worker", name, *map(str, size), str(seconds)]
+    return fresh("benchmarks.worker", name, *size, seconds)
+
+
+def fresh(module, *arguments):
+    """What a module prints, as JSON, in a process of its own."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
     done = subprocess.run(command, env=every_core(), capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"benchmark {name} at N, T, B = {size} failed:\n{done.stderr}")
+        raise SystemExit(f"{' '.join(command[2:])} failed:\n{done.stderr}")
     return json.loads(done.stdout)
 
 
@@ -70,6 +76,15 @@ def large(rounds):
     """A batch that is drawn in parts, where its tokens do not fit the memory that streaming may use."""
     runs = {peer: [run(peer, LARGE, 1.0) for _ in range(rounds)] for peer in OURS}
     return [{"peer": peer, "size": LARGE, **summary(own)} for peer, own in runs.items()]
+
+
+def splits(rounds):
+    """Where a step's time goes at each size: medians over fresh processes, part by part."""
+    found = []
+    for size in SIZES:
+        runs = [fresh("benchmarks.split", *size) for _ in range(rounds)]
+        found.append(runs[0] | {part: statistics.median(run[part] for run in runs) for part in ("ms", *PARTS)})
+    return found
 
 
 def summary(runs):
@@ -122,6 +137,7 @@ def main():
         "steps": steps(options.rounds, options.seconds),
         "scaling": scaling(max(1, options.rounds // 2), options.seconds / 2),
         "large": large(options.rounds),
+        "split": splits(options.rounds),
     }
     options.output.write_text(json.dumps(results, indent=1) + "\n")
     print(report.table(report.Results(options.output)))

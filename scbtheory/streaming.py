@@ -71,12 +71,18 @@ def gradient(
     """
     batch_size, memory = count("batch_size", batch_size), count("memory", memory)
     linear, pull_back = forward(task, theta)
-    packed = packed and task.vocab_size <= packing.CODES
-    on_device = getattr(task.backend.kernels, "step_gradient", None)
+    loops, a_byte = task.backend.kernels, task.vocab_size <= packing.CODES
+    packed = packed and a_byte
+    on_device, grouped = getattr(loops, "step_gradient", None), getattr(loops, "grouped_gradient", None)
     if on_device is not None:
         streams, first = _streams(task, batch_size, seed, step, first, CODES if packed else TOKENS)
         options = {"projected": projected, "packed": packed}
         return pull_back(Parameters(*on_device(task, linear, batch_size, streams, first, memory, **options)))
+    if grouped is not None and (packed or (a_byte and not loops.few(task, batch_size, packed))):
+        streams, first = _streams(task, batch_size, seed, step, first, CODES if packed else TOKENS)
+        options = {"projected": projected, "packed": packed}
+        A, V = grouped(task, linear, batch_size, streams, first, memory, **options)
+        return pull_back(Parameters(centred(task, A) if projected else A, V))
     parts = _packed if packed else _plain
     A = V = None
     for into_A, into_V in parts(task, linear, batch_size, seed, step, first, projected, memory):
@@ -101,11 +107,6 @@ def _plain(task, theta, batch_size, seed, step, first, projected, memory):
 def _packed(task, theta, batch_size, seed, step, first, projected, memory):
     """Yield the gradient of each part of a batch whose samples travel in packs, m to a byte."""
     backend, xp, loops, N = task.backend, task.backend.xp, task.backend.kernels, task.vocab_size
-    in_one_go = getattr(loops, "packed_gradient", None)
-    if in_one_go is not None:
-        streams, first = _streams(task, batch_size, seed, step, first)
-        yield in_one_go(task, theta, batch_size, streams, first, memory, projected=projected)
-        return
     m = packing.width(N)
     D = backend.asarray(packing.incidence(N, m)) if m > 1 else None  # one token is its own code
     for pack in draw_packs(task, batch_size, seed=seed, step=step, first=first, memory=memory):

@@ -144,6 +144,23 @@ def test_the_performance_page_shows_every_stored_peer_beside_this_package():
     assert len(right.lines) == 3
 
 
+def test_the_performance_page_splits_a_step_into_parts_that_sum_to_its_threads_time():
+    results = plots.SplitResults(Path(__file__).parents[1] / "benchmarks" / "results.json")
+    run = results.splits[1]
+    size = tuple(run["size"])
+    parts = results.nanoseconds(run)
+    assert sum(parts.values()) * run["packs"] * size[1] / 1e6 == pytest.approx(
+        run["busy"] * (run["ms"] - run["interpreter"]) + run["interpreter"], rel=0.1
+    )
+    ours, limit = (results.found[peer, size]["ms"] for peer in ("scbtheory", "limit_looked_up"))
+    assert results.over("limit_looked_up", size) == pytest.approx(ours / limit)
+    assert f"<td>{ours / limit:.1f} ×</td>" in results._repr_html_()
+    axis = results.picture().figure.axes[0]
+    assert len(axis.containers) == len(parts)
+    top = sum(bars[1].get_height() for bars in axis.containers)
+    assert top == pytest.approx(sum(max(ns, 0) for ns in parts.values()))
+
+
 def test_the_performance_page_shows_each_gpu_step_with_its_kernels_limit_and_peers():
     results = plots.DeviceResults(Path(__file__).parents[1] / "benchmarks" / "results_gpu.json")
     size = results.sizes[0]

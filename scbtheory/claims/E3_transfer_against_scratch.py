@@ -24,7 +24,7 @@ STEP = 0.1
 
 def statement(s):
     """The batches with which nine of ten runs succeed: sign from scratch, supports in one step after pretraining."""
-    return batch_needed(chances, s, 1, SUCCESS), batch_needed(chances, s, 0, SUCCESS)
+    return batch_needed(chances, s, index=1, level=SUCCESS), batch_needed(chances, s, index=0, level=SUCCESS)
 
 
 # --- routes --------------------------------------------------------------------------------------

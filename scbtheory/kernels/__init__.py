@@ -13,7 +13,7 @@ Every module here offers the same four functions and is tested against ``referen
 
 Tokens are as many as triggers, unless they are codes that stand for several tokens (see ``packing``).
 On a GPU ``step_gradient`` (see ``device``) replaces all but ``draw_at`` wherever a whole step is asked for.
-On the CPU ``grouped`` runs all three in one go, on as many packed samples as fit a core's cache.
+On the CPU ``grouped`` runs all three in one go, on as many samples as fit a core's cache.
 """
 
 from importlib import import_module

@@ -97,7 +97,7 @@ def _on_packed(steps, size, triggers, first, cdf, cut, source, chances, A, V, mu
     for i in range(steps):
         arranged = arrange(triggers, first, size, cdf, m)
         fill_columns(
-            0, len(parts), m, pairs, at_once, first, source, arranged, chances, (A, V, centre, factors, one / size),
+            0, len(parts), m, pairs, at_once, False, first, source, arranged, chances, (A, V, centre, factors, one / size),
             columns, parts,
         )  # fmt: skip
         for lane in range(1, lanes):

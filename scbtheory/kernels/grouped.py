@@ -1,8 +1,8 @@
-"""The packed gradient in one go: tokens stay in the cache from their first use to the last.
+"""The gradient of a batch in one go: tokens stay in the cache from their first use to the last.
 
 Column k of the gradient for A needs the samples with trigger k and no others. So a thread takes some samples, sorted
 by trigger, draws their tokens, sums to histograms, multiplies by V, sums over the samples by position, and
-forgets the tokens. The samples are those of :func:`scbtheory.streaming.draw_packs`, bit for bit.
+forgets the tokens. The samples are those of :func:`scbtheory.streaming.draw_packs`, bit for bit, or of ``task.sample``.
 """
 
 from __future__ import annotations
@@ -22,28 +22,29 @@ REPAID = 4  # … and repay being added up if a context has this many times thei
 PARTS = 16  # for threads to share, if batch and memory allow; one number for all machines, so that all sum alike
 
 
-def prepared(task, size, streams, memory):
+def prepared(task, size, streams, memory, packed=True):
     """How the packs of a step are cut, whatever their triggers; the source of their codes; and the laws of the rest."""
     _, positions, outputs, codes = streams
     N, T = task.vocab_size, task.context_length
-    m = packing.width(N)
+    m = packing.width(N) if packed else 1
     pairs = m == 1 and N**2 <= PAIRED and REPAID * N**2 <= T
     row = 2 * T + 8 * N**2 if pairs else T + 16 * N**m  # bytes: codes, joined ones, a histogram, a table
     room = min(max(CACHE, 4 * row), memory // PARTS)  # fewer than four rows would visit the column too often
     at_once = max(1, int(room // row))
     lanes = max(1, int(min(PARTS // N, size // (8 * m * N), memory // (8 * N * T))))  # of packs with one trigger
     chances = np.uint64(positions.origin), np.uint64(outputs.origin), task._position_cdfs, task._output_cdfs
-    return (m, pairs, at_once, lanes), token_source(codes, task._code_cdf), chances
+    law = task._code_cdf if packed else task._trigger_cdf
+    return (m, pairs, at_once, lanes), token_source(codes, law), chances
 
 
-def gradient(task, theta, size, streams, first, memory, *, projected):
+def gradient(task, theta, size, streams, first, memory, *, projected, packed):
     r"""Return the gradients of samples ``first`` to ``first + size``, that for A before its columns are centred.
 
-    ``streams``: those of triggers, positions, outputs and codes. Each of at most ``PARTS`` threads holds what fits a
+    ``streams``: those of triggers, positions, outputs, and codes or, if not ``packed``, tokens. Each of at most ``PARTS`` threads holds what fits a
     core's cache or four rows of codes, but only its share of ``memory``; at least one row.
     """
     N, T = task.vocab_size, task.context_length
-    (m, pairs, at_once, lanes), source, chances = prepared(task, size, streams, memory)
+    (m, pairs, at_once, lanes), source, chances = prepared(task, size, streams, memory, packed)
     arranged = arrange(np.uint64(streams[0].origin), first, size, task._trigger_cdf, m)
     A, V = np.ascontiguousarray(theta.A.T), np.ascontiguousarray(theta.V)
     one, mu = V.dtype.type(1), task.mu if projected else np.zeros_like(task.mu)
@@ -52,7 +53,7 @@ def gradient(task, theta, size, streams, first, memory, *, projected):
     parts = np.empty((min(N * lanes, PARTS), N, N), dtype=V.dtype)
 
     def run(lo, hi):
-        fill_columns(lo, hi, m, pairs, at_once, first, source, arranged, chances, model, columns, parts)
+        fill_columns(lo, hi, m, pairs, at_once, not packed, first, source, arranged, chances, model, columns, parts)
 
     share(run, len(parts), int(arranged[-1][-1]) * T)
     total_A, total_V = columns[0] if lanes == 1 else columns.sum(axis=0), parts.sum(axis=0)

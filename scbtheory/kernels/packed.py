@@ -1,4 +1,4 @@
-"""The compiled loops of packed samples: from the first random bit to the last sum, by ``grouped`` and ``descent``."""
+"""The compiled loops of samples sorted by trigger, packed or not: from the first random bit to the last sum, by ``grouped`` and ``descent``."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def arrange(origin, first, size, cdf, m):
 
 
 @loop
-def fill_columns(lo, hi, m, pairs, at_once, first, source, arranged, chances, model, columns, parts):
+def fill_columns(lo, hi, m, pairs, at_once, apart, first, source, arranged, chances, model, columns, parts):
     """Sum the gradient for A into ``columns`` (lanes, N, T), and that for V into ``parts`` (parts, N, N).
 
     A part has the packs of some triggers or, if there are lanes, a share of the packs of one: a lane of its column.
     Parts ``lo`` to ``hi`` are done here, ``at_once`` packs of ``m`` tokens a position at a time. With ``pairs``,
-    two packs of one token each are joined.
+    two packs of one token each are joined. With ``apart``, a pack is one sample, and has that sample's own tokens.
     """
-    _, _, packs = arranged
+    order, _, packs = arranged
     lanes, N, T = columns.shape
     buffer = np.empty(min(at_once, packs[N]) * T, dtype=np.uint8)
     for part in range(lo, hi):
@@ -48,9 +48,11 @@ def fill_columns(lo, hi, m, pairs, at_once, first, source, arranged, chances, mo
         begin, end = packs[k] + count * lane // lanes, packs[k] + count * (lane + 1) // lanes
         for pack in range(begin, end, at_once):
             rows = min(at_once, end - pack)
-            flat, start = buffer[: rows * T], (first + pack) * T
-            _draw(source, flat, start, start // 4, -(-(start + rows * T) // 4))
-            codes = flat.reshape(rows, T)
+            codes = buffer[: rows * T].reshape(rows, T)
+            for row in range(rows if apart else 1):
+                flat, number = (codes[row], order[pack + row]) if apart else (buffer[: rows * T], pack)
+                start = (first + number) * T
+                _draw(source, flat, start, start // 4, -(-(start + flat.size) // 4))
             trigger, output = _seated(codes, pack, m, first, arranged, chances)
             if pairs:
                 _add_samples(*_paired(codes, trigger, output, N), 2, model, columns[lane], parts[part])

@@ -24,6 +24,7 @@ from scbtheory.plots._opening import model, story
 from scbtheory.plots._performance import DeviceResults, Results
 from scbtheory.plots._runs import RunResults
 from scbtheory.plots._scaling import SweepCosts, phase_diagram
+from scbtheory.plots._split import SplitResults
 from scbtheory.plots._stages import creep, half_time_errors, linearisation, phase_portrait, rise, rounding
 from scbtheory.plots._style import Picture
 from scbtheory.plots._transfer import bypass, least_batches, savings
@@ -33,6 +34,7 @@ __all__ = [
     "Picture",
     "Results",
     "RunResults",
+    "SplitResults",
     "SweepCosts",
     "algorithm",
     "attention_patterns",

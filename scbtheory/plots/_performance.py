@@ -14,6 +14,7 @@ LABELS = {
     "scbtheory": "scbtheory, as many tokens in a byte as fit",
     "scbtheory_samples": "scbtheory, a byte for each token",
     "limit": "limit: random bits, each token touched once",
+    "limit_looked_up": "second limit: bits, a look-up and an addition a code",
     "torch_one_hot": "PyTorch, one-hot, autograd, multinomial",
     "torch_gather": "PyTorch, scatter/gather, table sampler",
     "jax_one_hot": "JAX, one-hot, autodiff, choice",
@@ -74,7 +75,8 @@ class Results:
     def picture(self) -> Picture:
         """Draw every peer's step at every size, and this package's tokens a second along N, T and B."""
         with canvas(columns=2, size=(7.6, 4.6), width_ratios=(1.5, 1)) as (picture, axes):
-            for peer, colour, marker in zip(self.peers, (*CYCLE, SKY), "oPsv^<>D", strict=False):
+            colours = *CYCLE[:3], *CYCLE[2:], SKY  # both limits have one
+            for peer, colour, marker in zip(self.peers, colours, "oPsXv^<>D", strict=True):
                 runs = [self.found[peer, size] for size in self.sizes]
                 middle = np.array([r["ms"] for r in runs])
                 bars = np.abs([middle - [r["ms_low"] for r in runs], [r["ms_high"] for r in runs] - middle])

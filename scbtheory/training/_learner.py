@@ -122,7 +122,8 @@ class Learner:
         methods that have used equally many samples have seen the same ones. Not if samples are packed:
         then they also depend on the batch that they travel in.
         """
-        if self.packed or (self.counts is None and hasattr(self.task.backend.kernels, "step_gradient")):
+        kept = not hasattr(self.task.backend.kernels, "step_gradient") and batch_size <= self._rows
+        if self.packed or (self.counts is None and not kept):  # nothing of these samples is for another step or run
             step, offset = self._place(batch_size)
             self.samples += batch_size
             where: dict[str, Any] = {"seed": self.seed, "step": step, "first": offset, "packed": self.packed}

@@ -51,7 +51,7 @@ def measure(claim_id: str, *, registry: Registry = CLAIMS, today: datetime.date 
         "holds": report.holds,
         "routes": _routes(report),
         "controls": rejections(report),
-        "numbers": None if report.claim.experiment else numbers(report.claim),
+        "numbers": numbers(report.claim),
         "quantities": quantities,
         "settings": settings(claim_id, registry=registry),
     }

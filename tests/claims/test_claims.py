@@ -26,19 +26,20 @@ def test_the_claim_holds_and_its_controls_are_rejected(claim_id):
     assert stored["controls"] == measurements.rejections(report)
 
 
-# Claims of which all changed statements were asked in less than two seconds are asked again, the others are measured.
-@pytest.mark.parametrize("claim_id", PROVED)
+# Claims of which all changed statements were asked in less than two seconds are asked again, the others are measured,
+# as are experiments, whose runs are trained in their chapters only.
+@pytest.mark.parametrize("claim_id", claims.ids())
 def test_every_number_of_a_statement_is_seen_by_a_proof_and_by_every_route_that_does_not_say_why_not(claim_id):
     claim, stored = claims.find(claim_id), STORED[claim_id]["quick"]["numbers"]
     changed = [variation.name for variation in sensitivity.variations(claim.statement)]
     assert stored["changed"] == changed, f"the statement was changed since: scbtheory measure {claim_id}"
-    if stored["seconds"] < 2:
+    if stored["seconds"] < 2 and not claim.experiment:
         assert stored["unseen"] == sensitivity.unseen(claim)
     for route, names in zip(claim.routes, stored["unseen"], strict=True):
         assert (names is None) == route.anew
         assert bool(names) == bool(route.blind), f"{route.kind} does not see {names} and says: {route.blind}"
     proofs = [set(n or ()) for route, n in zip(claim.routes, stored["unseen"], strict=True) if route.kind in PROOFS]
-    assert set.intersection(*proofs) == set(), "no proof sees these numbers"
+    assert claim.experiment or set.intersection(*proofs) == set(), "no proof sees these numbers"
 
 
 @pytest.mark.parametrize("claim_id", claims.ids())

@@ -11,17 +11,19 @@ from scbtheory.kernels.stream import Stream
 SEED, STEP, FIRST = 5, 2, 3
 
 
-def unpacked(task, size):
-    """The samples of one batch of packs."""
+def samples(task, size, *, packed=True):
+    """The samples of one batch, of packs or not."""
+    if not packed:
+        return task.sample(size, seed=SEED, step=STEP, first=FIRST)
     [packs] = streaming.draw_packs(task, size, seed=SEED, step=STEP, first=FIRST)
     N, m = task.vocab_size, packing.width(task.vocab_size)
     tokens = packing.decode(packs.codes.astype(np.int64)[packs.seat // m], (packs.seat % m)[:, None], N)
     return scb.Batch(tokens.astype(np.uint8), packs.trigger, packs.output, position=None)
 
 
-def grouped_gradient(task, theta, size, *, projected=False, memory=streaming.MEMORY):
-    streams, first = streaming._streams(task, size, SEED, STEP, FIRST)
-    A, V = grouped.gradient(task, theta, size, streams, first, memory, projected=projected)
+def grouped_gradient(task, theta, size, *, projected=False, memory=streaming.MEMORY, packed=True):
+    streams, first = streaming._streams(task, size, SEED, STEP, FIRST, streaming.CODES if packed else streaming.TOKENS)
+    A, V = grouped.gradient(task, theta, size, streams, first, memory, projected=projected, packed=packed)
     return scb.Parameters(scb.model.centred(task, A) if projected else A, V)
 
 
@@ -40,6 +42,7 @@ def plan(monkeypatch, task, size, memory=streaming.MEMORY):
     return found
 
 
+@pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("memory", [1, streaming.MEMORY])
 @pytest.mark.parametrize("projected", [False, True])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -58,11 +61,12 @@ def plan(monkeypatch, task, size, memory=streaming.MEMORY):
         (200, 50, 300),
     ],
 )
-def test_the_gradient_is_that_of_the_samples(vocab_size, context_length, size, dtype, projected, memory):
+def test_the_gradient_is_that_of_the_samples(vocab_size, context_length, size, dtype, projected, memory, packed):
     task = scb.SCB.random(vocab_size, context_length, sparsity=2, seed=0, dtype=dtype)
     theta = scb.Parameters.random(task, seed=1)
-    expected = scb.model.minibatch_gradient(task, theta, unpacked(task, size), projected=projected)
-    computed = grouped_gradient(task, theta, size, projected=projected, memory=memory)
+    batch = samples(task, size, packed=packed)
+    expected = scb.model.minibatch_gradient(task, theta, batch, projected=projected)
+    computed = grouped_gradient(task, theta, size, projected=projected, memory=memory, packed=packed)
     for ours, theirs in zip((computed.A, computed.V), (expected.A, expected.V), strict=True):
         assert ours.dtype == theirs.dtype
         tolerance = 30 * context_length**0.5 * np.finfo(dtype).eps
@@ -94,20 +98,21 @@ def test_memory_bounds_the_packs_at_once_and_the_lanes(monkeypatch):
 def test_an_odd_number_of_samples_is_among_them():
     """The last sample of such a trigger has no partner."""
     task = scb.SCB.random(17, 1157, sparsity=2, seed=0)
-    assert (np.bincount(unpacked(task, 90).trigger) % 2).any()
+    assert (np.bincount(samples(task, 90).trigger) % 2).any()
 
 
 @pytest.mark.parametrize(
     ("vocab_size", "context_length", "size"), [(3, 5001, 90), (3, 301, 900), (17, 1157, 90), (40, 1001, 90)]
 )
-def test_threads_change_no_bit(monkeypatch, vocab_size, context_length, size):
+@pytest.mark.parametrize("packed", [True, False])
+def test_threads_change_no_bit(monkeypatch, vocab_size, context_length, size, packed):
     task = scb.SCB.random(vocab_size, context_length, sparsity=2, seed=0)
     theta = scb.Parameters.random(task, seed=1)
     monkeypatch.setattr(threads, "WORTHWHILE", 1)
     found = []
     for n in (1, 2, 5):
         monkeypatch.setattr(threads, "THREADS", n)
-        found.append(grouped_gradient(task, theta, size))
+        found.append(grouped_gradient(task, theta, size, packed=packed))
     for other in found[1:]:
         np.testing.assert_array_equal(other.A, found[0].A)
         np.testing.assert_array_equal(other.V, found[0].V)
@@ -119,6 +124,16 @@ def test_packed_batches_go_through_the_cache(monkeypatch, vocab_size):
     task = scb.SCB.random(vocab_size, 101, sparsity=2, seed=0)
     monkeypatch.setattr(streaming, "draw_packs", None)
     streaming.gradient(task, scb.Parameters.initial(task), 30, seed=1, packed=True)
+
+
+@pytest.mark.parametrize("vocab_size", [3, 200])
+def test_so_do_the_tokens_of_samples_and_no_array_holds_them_all(monkeypatch, vocab_size):
+    task = scb.SCB.random(vocab_size, 1001, sparsity=2, seed=0)
+    monkeypatch.setattr(scb.SCB, "sample", None)
+    streaming.gradient(task, scb.Parameters.initial(task), 80, seed=1)
+    learner = scb.training.Learner(task, 1, scb.Parameters.initial(task), task.mu)
+    learner.gradient(600, projected=True)
+    assert learner.samples == 600
 
 
 def test_samples_are_arranged_by_trigger_as_in_packs():
