@@ -130,13 +130,21 @@ steps, to within two steps.
     statement=statement,
     quantities=measured,
     routes=(
-        Route("numeric", "descent on the plane at T = 10³ … 10⁶", on_the_plane, limit=0.75, margin=2.0),
+        Route(
+            "numeric",
+            "descent on the plane at T = 10³ … 10⁶",
+            on_the_plane,
+            limit=0.75,
+            margin=2.0,
+            blind="beside T K_Q / 10, a tenth of 1 is a fiftieth of a step",
+        ),
         Route(
             "monte carlo",
             "8 minibatch runs, N = 3, T = 300 (full: T = 5000 and 100 000)",
             lambda statement: by_training(statement, *sized((SHORT,), FULL)),
             limit=2.0,
             margin=1.4,
+            blind="a tenth of these moves an arrival by a step, and two are allowed",
         ),
         Route(
             "monte carlo",
@@ -144,6 +152,7 @@ steps, to within two steps.
             lambda statement: by_training(statement, sized(LARGER, FULL_LARGER)),
             limit=2.0,
             margin=1.4,
+            blind="a tenth of these moves an arrival by a step, and two are allowed",
         ),
     ),
     controls=(

@@ -188,6 +188,7 @@ $$ (eq-least-batch)
                 for what, limit in (("exponent's distance, 95 %,", 0.3), ("factor from the stated batch,", 1.5))
             },
             margin=1.5,
+            blind="a tenth of these moves batches by at most a fifth, and searches tell factors of 1.5 apart",
         )
         for which, scope in enumerate(
             (

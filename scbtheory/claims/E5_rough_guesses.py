@@ -113,6 +113,7 @@ that are told the truth but count the frequencies themselves.
                 "claimed share over its lower bound": 1.0,
                 "samples over the bound on them": 1.0,
             },
+            blind="they are bounds: a smaller region holds as well, and a bound that is a tenth weaker",
         )
         for which, (N, T, *_) in enumerate(TASKS)
     ),
