@@ -30,7 +30,8 @@ LIBRARIES = ("numpy", "numba", "torch", "jax")
 
 def every_core():
     """The environment of a fresh process, with every core for it and one thread for NumPy's matrix products."""
-    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    # Nor is NumPy's BLAS told to take this processor for an older one.
+    environment = {k: v for k, v in os.environ.items() if not k.endswith(("_NUM_THREADS", "_CORETYPE"))}
     environment["OPENBLAS_NUM_THREADS"] = "1"  # its idle threads spin, and steal the cores from the loops
     environment["OMP_WAIT_POLICY"] = "PASSIVE"  # PyTorch's spin too: on a busy machine it would be 20 times slower
     return environment

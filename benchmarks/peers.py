@@ -312,4 +312,7 @@ def numpy_loop(problem):
     return step, gradients
 
 
-PEERS = (scbtheory, scbtheory_samples, limit, limit_looked_up, torch_one_hot, torch_gather, jax_one_hot, jax_segment_sum, numpy_loop)
+PEERS = (
+    scbtheory, scbtheory_samples, limit, limit_looked_up, torch_one_hot, torch_gather, jax_one_hot, jax_segment_sum,
+    numpy_loop,
+)  # fmt: skip

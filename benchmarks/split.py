@@ -11,13 +11,14 @@ import json
 import statistics
 import sys
 import time
+from functools import partial
 
 import numpy as np
 
 import scbtheory as scb
 from benchmarks.peers import Problem
 from scbtheory import streaming
-from scbtheory.kernels import compiled, grouped, packed, packing, threads
+from scbtheory.kernels import compiled, grouped, packed, threads
 from scbtheory.kernels.stream import Stream
 from scbtheory.training._learner import PACKED
 
@@ -29,16 +30,17 @@ def split(size, seconds=0.3):
     problem = Problem.of(*size)
     task, theta, (B, T), N = problem.task, scb.Parameters(problem.A, problem.V), problem.shape, size[0]
     streams = [Stream.of(0, 0, purpose) for purpose in PACKED]
-    (m, pairs, at_once, lanes), source, chances = grouped.prepared(task, B, streams, streaming.MEMORY)
+    (*cut, lanes), source, chances = grouped.prepared(task, B, streams, streaming.MEMORY)
+    m, pairs, _ = cut
     arranged = packed.arrange(np.uint64(streams[0].origin), 0, B, task._trigger_cdf, m)
-    order, _, packs = arranged
+    packs = arranged[-1]
     total, A = int(packs[-1]), np.ascontiguousarray(theta.A.T)
     of = np.repeat(np.arange(N), np.diff(packs))
     model = A, np.ascontiguousarray(theta.V), np.zeros(N), np.ones(N), 1 / B
     columns, parts = np.empty((lanes, N, T)), np.empty((min(N * lanes, grouped.PARTS), N, N))
 
     def loops():
-        packed.fill_columns(0, len(parts), m, pairs, at_once, False, 0, source, arranged, chances, model, columns, parts)
+        packed.fill_columns(0, len(parts), *cut, False, 0, source, arranged, chances, model, columns, parts)
 
     codes = np.empty((total, T), dtype=np.uint8)
     spent = {"draw": timed(lambda: compiled._draw(source, codes.reshape(-1), 0, 0, -(-codes.size // 4)), seconds)}
@@ -54,7 +56,7 @@ def split(size, seconds=0.3):
     spent["dense"] = len(parts) * timed(lambda: _products(group, theta.V), seconds)
     work = timed(loops, seconds)
     spent["rest"] = work - sum(spent.values())
-    one, both = (timed(lambda: _step(task, theta, B, count), seconds) for count in (1, threads.THREADS))
+    one, both = (timed(partial(_step, task, theta, B, count), seconds) for count in (1, threads.THREADS))
     busy = min(threads.THREADS, max(1, total * T // threads.WORTHWHILE))
     spent["interpreter"] = one - work
     spent["threads"] = busy * (both - spent["interpreter"]) - work if busy > 1 else 0.0

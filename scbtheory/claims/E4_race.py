@@ -156,7 +156,7 @@ $$ (eq-race)
 
 say: the linear one to 2 %, the softmax one to 8 %.
 """,
-    assumptions="q uniform on two positions, balanced steps, η = 0.1; means over 8 seeds, linear to 2 %, softmax to 8 %",
+    assumptions="q uniform on two positions, balanced steps, η = 0.1; means over 8 seeds, to 2 % and 8 %",
     scope="An experiment, with {claim}`R2` and {claim}`X2` as predictions.",
     nature="observation",
     chapter="softmax",

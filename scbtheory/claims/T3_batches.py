@@ -211,6 +211,8 @@ def measured():
                 )
 
 
+RUNS = "a tenth of these moves a chance of 0.8 by less than 200 runs tell"
+
 # --- controls ------------------------------------------------------------------------------------
 
 
@@ -262,18 +264,21 @@ $$ (eq-transfer-sign)
             "normal coordinates, drawn 40 000 times at N = 3, T = 10³ and 10⁶; N5's recursion, summed",
             idealised,
             {"largest |z| of supports found": 3.0, "probability of the sign": 1e-3},
+            blind="beside a thousand competitors a tenth of one is nothing",
         ),
         Route(
             "monte carlo",
             "frequencies over 200 runs, N = 3, T = 200 and 1000 (full: 240 runs, to T = 100 000)",
             short_contexts,
             limit=3.0,
+            blind=RUNS,
         ),
         Route(
             "monte carlo",
             "frequencies over 200 runs, N = 4, T = 400 and 3000 (full: 240 runs, to T = 8000)",
             larger_vocabulary,
             limit=3.0,
+            blind=RUNS,
         ),
     ),
     controls=(

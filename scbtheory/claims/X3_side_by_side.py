@@ -57,11 +57,17 @@ def agreement(statement, sizes):
         scb.softmax.agreement(task, linear.theta, soft.theta)
         for (task, _, soft), linear in zip(runs, partners, strict=True)
     ]
+    late = upper(half_step(b) / half_step(a) for _, a, b in runs)
     return {
-        "share of the claimed 1 - cos of attention": upper(1 - a.attention for a in agreed) / (1 - attention),
-        "share of the claimed 1 - cos of the value matrix": upper(1 - a.value for a in agreed) / (1 - value),
-        "share of the claimed ratio of half times": upper(half_step(b) / half_step(a) for _, a, b in runs) / ratio,
+        "share of the claimed 1 - cos of attention": share(upper(1 - a.attention for a in agreed), 1 - attention),
+        "share of the claimed 1 - cos of the value matrix": share(upper(1 - a.value for a in agreed), 1 - value),
+        "share of the claimed ratio of half times": share(late, ratio),
     }
+
+
+def share(found, claimed) -> float:
+    """A distance as a share of what it may be; beyond all shares where it may be none or less."""
+    return found / claimed if claimed > 0 else np.inf
 
 
 def upper(values) -> float:
@@ -103,6 +109,8 @@ def measured():
             yield quantities.mean(f"{where}: {name}", values, seeds=seeds, stated=stated)
 
 
+BOUND = "a bound on the half times' ratio, which holds if it is a tenth weaker"
+
 # --- controls ------------------------------------------------------------------------------------
 
 
@@ -142,8 +150,14 @@ $$ (eq-softmax-agreement)
     statement=statement,
     quantities=measured,
     routes=(
-        Route("monte carlo", "8 tasks, N = 3, T = 40 (full: 400); upper bounds", three_tokens, limit=1.0),
-        Route("monte carlo", "8 tasks, N = 4, T = 32 (full: N = 16, T = 100); upper bounds", more_tokens, limit=1.0),
+        Route("monte carlo", "8 tasks, N = 3, T = 40 (full: 400); upper bounds", three_tokens, limit=1.0, blind=BOUND),
+        Route(
+            "monte carlo",
+            "8 tasks, N = 4, T = 32 (full: N = 16, T = 100); upper bounds",
+            more_tokens,
+            limit=1.0,
+            blind=BOUND,
+        ),
     ),
     controls=(
         Control("no time change: logits at the speed of attention", without_time_change),

@@ -97,8 +97,8 @@ def _on_packed(steps, size, triggers, first, cdf, cut, source, chances, A, V, mu
     for i in range(steps):
         arranged = arrange(triggers, first, size, cdf, m)
         fill_columns(
-            0, len(parts), m, pairs, at_once, False, first, source, arranged, chances, (A, V, centre, factors, one / size),
-            columns, parts,
+            0, len(parts), m, pairs, at_once, False, first, source, arranged, chances,
+            (A, V, centre, factors, one / size), columns, parts,
         )  # fmt: skip
         for lane in range(1, lanes):
             columns[0] += columns[lane]

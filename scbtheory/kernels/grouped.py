@@ -40,8 +40,9 @@ def prepared(task, size, streams, memory, packed=True):
 def gradient(task, theta, size, streams, first, memory, *, projected, packed):
     r"""Return the gradients of samples ``first`` to ``first + size``, that for A before its columns are centred.
 
-    ``streams``: those of triggers, positions, outputs, and codes or, if not ``packed``, tokens. Each of at most ``PARTS`` threads holds what fits a
-    core's cache or four rows of codes, but only its share of ``memory``; at least one row.
+    ``streams``: those of triggers, positions, outputs, and codes or, if not ``packed``, tokens. Each of at most
+    ``PARTS`` threads holds what fits a core's cache or four rows of codes, but only its share of ``memory``; at least
+    one row.
     """
     N, T = task.vocab_size, task.context_length
     (m, pairs, at_once, lanes), source, chances = prepared(task, size, streams, memory, packed)

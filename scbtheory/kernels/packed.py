@@ -1,4 +1,4 @@
-"""The compiled loops of samples sorted by trigger, packed or not: from the first random bit to the last sum, by ``grouped`` and ``descent``."""
+"""The loops of samples sorted by trigger, packed or not, from the first bit to the last sum."""
 
 from __future__ import annotations
 

@@ -53,7 +53,8 @@ class SplitResults(Results):
 
     def _split_row(self, run) -> str:
         size = tuple(run["size"])
-        cells = [str(size), f"{run['packs'] * size[1]:,}".replace(",", " "), f"{sum(self.nanoseconds(run).values()):.2f}"]
+        codes, spent = run["packs"] * size[1], sum(self.nanoseconds(run).values())
+        cells = [str(size), f"{codes:,}".replace(",", " "), f"{spent:.2f}"]
         cells += [f"{self.over(limit, size):.1f} ×" for limit in ("limit", "limit_looked_up")]
         return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 

@@ -2,10 +2,10 @@
 
 The numbers are those written in the statement and in the formulas it calls within the claims. A factor, a summand or
 an argument is changed by a tenth (0 becomes a tenth); a whole exponent, and the order of a power sum ``p(i, j)`` or
-``h(j)``, is raised by one, as 2.2 means nothing to a matrix or a negative number. Indices, sizes of loops, where a root is looked
-for, comparisons, options and truth values are no numbers of the theory and stay; so does what a statement asks of the package, which
-has tests of its own. A route that cannot see all of them says why in its ``blind``; ``scbtheory measure`` finds and
-stores which, and the pages show them.
+``h(j)``, is raised by one, as 2.2 means nothing to a matrix or a negative number. Indices, sizes of loops, where a root
+is looked for, comparisons, options and truth values are no numbers of the theory and stay; so does what a statement
+asks of the package, which has tests of its own. A route that cannot see all of them says why in its ``blind``;
+``scbtheory measure`` finds and stores which, and the pages show them.
 """
 
 from __future__ import annotations
