@@ -29,7 +29,8 @@ def folded(root: Path, claim_id: str, package: str) -> nodes.Node | None:
     dates = ", ".join(f"{name} {found[name]['date'] if name in found else 'not run'}" for name in PROFILES)
     tables = [_quantities(found)] if any(entry["quantities"] for entry in found.values()) else []
     tables += [_residuals(name, found[name]) for name in PROFILES if name in found]
-    tables += [_unseen(Registry(package).find(claim_id), found["quick"])] if "quick" in found else []
+    asked = found.get("quick", {})
+    tables += [_unseen(Registry(package).find(claim_id), asked)] if asked.get("numbers") else []
     html = f'<details class="scb-measured"><summary>Measured: {dates}</summary>{"".join(tables)}</details>'
     return nodes.raw("", html, format="html")
 
@@ -107,8 +108,8 @@ def _residuals(name: str, entry: dict[str, Any]) -> str:
 
 def _counted(entry: dict[str, Any]) -> str:
     """Of the statement's numbers, how many each route misses."""
-    if not entry:
-        return "not run"
+    if not entry.get("numbers"):
+        return "not asked"
     total, missed = len(entry["numbers"]["changed"]), zip(entry["routes"], entry["numbers"]["unseen"], strict=True)
     counts = [f"{route['route']} {len(names)} of {total}" for route, names in missed if names]
     return ", ".join(counts) or ("none" if total else "it has none")
