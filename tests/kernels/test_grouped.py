@@ -129,11 +129,16 @@ def test_packed_batches_go_through_the_cache(monkeypatch, vocab_size):
 @pytest.mark.parametrize("vocab_size", [3, 200])
 def test_so_do_the_tokens_of_samples_and_no_array_holds_them_all(monkeypatch, vocab_size):
     task = scb.SCB.random(vocab_size, 1001, sparsity=2, seed=0)
+    theta = scb.Parameters.random(task, seed=1)
+    batch = task.sample(600, seed=1, first=100)
+    expected = scb.model.minibatch_gradient(task, theta, batch, projected=True)
     monkeypatch.setattr(scb.SCB, "sample", None)
-    streaming.gradient(task, scb.Parameters.initial(task), 80, seed=1)
-    learner = scb.training.Learner(task, 1, scb.Parameters.initial(task), task.mu)
-    learner.gradient(600, projected=True)
-    assert learner.samples == 600
+    learner = scb.training.Learner(task, 1, theta, task.mu, samples=100)
+    streamed = streaming.gradient(task, theta, 600, seed=1, first=100, projected=True)
+    for gradient in (streamed, learner.gradient(600, projected=True)):
+        np.testing.assert_allclose(gradient.A, expected.A, rtol=0, atol=1e-12 * np.abs(expected.A).max())
+        np.testing.assert_allclose(gradient.V, expected.V, rtol=0, atol=1e-12 * np.abs(expected.V).max())
+    assert learner.samples == 700
 
 
 def test_samples_are_arranged_by_trigger_as_in_packs():
