@@ -183,18 +183,21 @@ def cluster(folder, workers):
     scheduler = ["distributed.cli.dask_scheduler", *common, "--port", "0"]
     worker = ["distributed.cli.dask_worker", *common, "--no-nanny", "--nthreads", "2"]
     worker += ["--local-directory", str(folder)]
+    processes = []
     with (folder / "log").open("wb") as log:
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", *command],
-                cwd=folder, env=os.environ | {"PYTHONPATH": path}, stdout=log, stderr=log,
-            )
-            for command in [scheduler] + [worker] * workers
-        ]  # fmt: skip
+
+        def begin(command):
+            options = {"cwd": folder, "env": os.environ | {"PYTHONPATH": path}, "stdout": log, "stderr": log}
+            processes.append(subprocess.Popen([sys.executable, "-m", *command], **options))
+
         try:
+            begin(scheduler)
             wait_until(lambda: named.exists() and named.read_text().endswith("}"))
             address = json.loads(named.read_text())["address"]
+            # Its loop has ten seconds to start: before the workers, whose start keeps a small machine busy.
             with distributed.Client(address, set_as_default=False) as client:
+                for _ in range(workers):
+                    begin(worker)
                 client.wait_for_workers(workers, timeout=120)
             yield address
         finally:
