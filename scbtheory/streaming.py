@@ -73,16 +73,13 @@ def gradient(
     linear, pull_back = forward(task, theta)
     loops, a_byte = task.backend.kernels, task.vocab_size <= packing.CODES
     packed = packed and a_byte
-    on_device, grouped = getattr(loops, "step_gradient", None), getattr(loops, "grouped_gradient", None)
-    if on_device is not None:
-        streams, first = _streams(task, batch_size, seed, step, first, CODES if packed else TOKENS)
-        options = {"projected": projected, "packed": packed}
-        return pull_back(Parameters(*on_device(task, linear, batch_size, streams, first, memory, **options)))
+    whole, grouped = getattr(loops, "step_gradient", None), getattr(loops, "grouped_gradient", None)
     if grouped is not None and (packed or (a_byte and not loops.few(task, batch_size, packed))):
+        whole = grouped
+    if whole is not None:
         streams, first = _streams(task, batch_size, seed, step, first, CODES if packed else TOKENS)
-        options = {"projected": projected, "packed": packed}
-        A, V = grouped(task, linear, batch_size, streams, first, memory, **options)
-        return pull_back(Parameters(centred(task, A) if projected else A, V))
+        A, V = whole(task, linear, batch_size, streams, first, memory, projected=projected, packed=packed)
+        return pull_back(Parameters(centred(task, A) if projected and whole is grouped else A, V))
     parts = _packed if packed else _plain
     A = V = None
     for into_A, into_V in parts(task, linear, batch_size, seed, step, first, projected, memory):
