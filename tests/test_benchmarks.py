@@ -1,4 +1,4 @@
-"""What the benchmarks measure is what they say: the limits do their work, a split has every part, no kernel is held."""
+"""What the benchmarks measure is what they say: limits do their work, a split has every part."""
 
 import numpy as np
 import pytest

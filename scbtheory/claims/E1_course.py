@@ -108,6 +108,8 @@ def half_the_logarithm(s):
     return arrivals(s, s.T * s.K_Q / 10, s.T * s.K_Q / 2, s.log(1 + s.eta))
 
 
+a_step = "a tenth of these moves an arrival by a step, and two are allowed"
+
 CLAIM = Claim(
     id="E1",
     title="A run from scratch, its stage boundaries predicted before it ran",
@@ -144,7 +146,7 @@ steps, to within two steps.
             lambda statement: by_training(statement, *sized((SHORT,), FULL)),
             limit=2.0,
             margin=1.4,
-            blind="a tenth of these moves an arrival by a step, and two are allowed",
+            blind=a_step,
         ),
         Route(
             "monte carlo",
@@ -152,7 +154,7 @@ steps, to within two steps.
             lambda statement: by_training(statement, sized(LARGER, FULL_LARGER)),
             limit=2.0,
             margin=1.4,
-            blind="a tenth of these moves an arrival by a step, and two are allowed",
+            blind=a_step,
         ),
     ),
     controls=(

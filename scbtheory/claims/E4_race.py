@@ -139,6 +139,8 @@ def without_drift(s):
     return raced(s, (1 - s.alpha) ** 2, 0.0)
 
 
+hidden = "the softmax model's own distance is half of its limit, and hides a tenth more"
+
 CLAIM = Claim(
     id="E4",
     title="Linear and softmax runs, both half times predicted by flows on two numbers",
@@ -178,7 +180,7 @@ say: the linear one to 2 %, the softmax one to 8 %.
             lambda statement: by_training(statement, sized(SHORT, FULL)),
             limit=dict(zip(NAMES, (0.02, 0.08), strict=True)),
             margin=1.5,
-            blind="the softmax model's own distance is half of its limit, and hides a tenth more",
+            blind=hidden,
         ),
         Route(
             "monte carlo",
@@ -186,7 +188,7 @@ say: the linear one to 2 %, the softmax one to 8 %.
             lambda statement: by_training(statement, sized(LARGER, FULL_LARGER)),
             limit=dict(zip(NAMES, (0.02, 0.08), strict=True)),
             margin=1.5,
-            blind="the softmax model's own distance is half of its limit, and hides a tenth more",
+            blind=hidden,
         ),
     ),
     controls=(

@@ -211,7 +211,7 @@ def measured():
                 )
 
 
-RUNS = "a tenth of these moves a chance of 0.8 by less than 200 runs tell"
+too_few = "a tenth of these moves a chance of 0.8 by less than 200 runs tell"
 
 # --- controls ------------------------------------------------------------------------------------
 
@@ -271,14 +271,14 @@ $$ (eq-transfer-sign)
             "frequencies over 200 runs, N = 3, T = 200 and 1000 (full: 240 runs, to T = 100 000)",
             short_contexts,
             limit=3.0,
-            blind=RUNS,
+            blind=too_few,
         ),
         Route(
             "monte carlo",
             "frequencies over 200 runs, N = 4, T = 400 and 3000 (full: 240 runs, to T = 8000)",
             larger_vocabulary,
             limit=3.0,
-            blind=RUNS,
+            blind=too_few,
         ),
     ),
     controls=(

@@ -109,7 +109,7 @@ def measured():
             yield quantities.mean(f"{where}: {name}", values, seeds=seeds, stated=stated)
 
 
-BOUND = "a bound on the half times' ratio, which holds if it is a tenth weaker"
+weaker = "a bound on the half times' ratio, which holds if it is a tenth weaker"
 
 # --- controls ------------------------------------------------------------------------------------
 
@@ -150,13 +150,13 @@ $$ (eq-softmax-agreement)
     statement=statement,
     quantities=measured,
     routes=(
-        Route("monte carlo", "8 tasks, N = 3, T = 40 (full: 400); upper bounds", three_tokens, limit=1.0, blind=BOUND),
+        Route("monte carlo", "8 tasks, N = 3, T = 40 (full: 400); upper bounds", three_tokens, limit=1.0, blind=weaker),
         Route(
             "monte carlo",
             "8 tasks, N = 4, T = 32 (full: N = 16, T = 100); upper bounds",
             more_tokens,
             limit=1.0,
-            blind=BOUND,
+            blind=weaker,
         ),
     ),
     controls=(
