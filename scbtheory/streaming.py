@@ -74,7 +74,7 @@ def gradient(
     loops, a_byte = task.backend.kernels, task.vocab_size <= packing.CODES
     packed = packed and a_byte
     whole, grouped = getattr(loops, "step_gradient", None), getattr(loops, "grouped_gradient", None)
-    if grouped is not None and (packed or (a_byte and not loops.few(task, batch_size, packed))):
+    if whole is None and grouped is not None and (packed or (a_byte and not loops.few(task, batch_size, packed))):
         whole = grouped
     if whole is not None:
         streams, first = _streams(task, batch_size, seed, step, first, CODES if packed else TOKENS)
