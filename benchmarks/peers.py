@@ -94,9 +94,11 @@ LIMIT_BLOCK = 4096
 def _touch(key, tokens, sums, start, stop):
     words = np.empty(LIMIT_BLOCK // 4, dtype=np.uint64)
     codes = words.view(np.uint16)
+    at = key + np.uint64(start * words.size) * np.uint64(GOLDEN)
     for block in range(start, stop):
         for i in range(words.size):
-            words[i] = compiled._mix(key + np.uint64(block * words.size + i) * np.uint64(GOLDEN))
+            words[i] = compiled._mix(at)
+            at += np.uint64(GOLDEN)
         own = tokens[block * LIMIT_BLOCK : (block + 1) * LIMIT_BLOCK]
         for i in range(own.size):
             own[i] = codes[i]
@@ -130,9 +132,10 @@ def _look_up_and_add(key, tables, totals, start, stop):
             table = tables[row]
             for lo in range(0, T, LIMIT_BLOCK):
                 own = totals[part, lo : lo + LIMIT_BLOCK]
-                first = (row * T + lo) // 4
+                at = key + np.uint64((row * T + lo) // 4) * np.uint64(GOLDEN)
                 for i in range((len(own) + 3) // 4):
-                    words[i] = compiled._mix(key + np.uint64(first + i) * np.uint64(GOLDEN))
+                    words[i] = compiled._mix(at)
+                    at += np.uint64(GOLDEN)
                 for t in range(len(own)):
                     own[t] += table[codes[t] & np.uint16(255)]
 

@@ -244,10 +244,12 @@ def _draw(source, tokens, first, start, stop):
     words = np.empty(WORDS, dtype=np.uint64)
     codes = words.view(np.uint16)  # the four lanes of each word, in order on a little-endian machine
     lanes = np.uint64(0x0001000100010001) * (np.uint64(0xFFFF) >> shift)
+    at = origin + np.uint64(start) * np.uint64(GOLDEN)  # of the next word; to add is cheaper than to multiply
     for block in range(start, stop, WORDS):
         count = min(WORDS, stop - block)
         for i in range(count):
-            words[i] = _mix(origin + np.uint64(block + i) * np.uint64(GOLDEN)) >> shift & lanes
+            words[i] = _mix(at) >> shift & lanes
+            at += np.uint64(GOLDEN)
         out = tokens[4 * block - first : 4 * (block + count) - first]
         for i in range(count):
             t = np.uintp(4 * i)

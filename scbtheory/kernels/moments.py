@@ -2,8 +2,7 @@ r"""How often token m stands at a position when the output is n: the counts behi
 
 All samples for one block of positions, then the next: memory is a block's, N² counts a position, whatever T is. Counts
 are integers, so that sums do not depend on the number of threads. A token follows from its number (see ``stream``),
-so no block draws what another needs. It calls compiled functions of ``compiled``: after a change there, touch
-this file, for Numba looks at one file at a time.
+so no block draws what another needs.
 """
 
 from __future__ import annotations
