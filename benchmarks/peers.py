@@ -15,7 +15,7 @@ import numpy as np
 
 import scbtheory as scb
 from scbtheory import streaming
-from scbtheory.kernels import compiled, grouped, packing, threads
+from scbtheory.kernels import compiled, packed, packing, threads
 from scbtheory.kernels.stream import GOLDEN
 
 BITS = 16
@@ -112,7 +112,7 @@ def limit_looked_up(problem):
     """No step either: draw the bits of one code, as many tokens as a byte holds; look each up once and add it once."""
     B, T = problem.shape
     rows = -(-B // packing.width(len(problem.mu)))
-    tables, totals = np.random.default_rng(0).random((rows, 256)), np.empty((grouped.PARTS, T))
+    tables, totals = np.random.default_rng(0).random((rows, 256)), np.empty((packed.PARTS, T))
 
     def step(i):
         key = np.uint64(i)

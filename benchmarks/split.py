@@ -37,7 +37,7 @@ def split(size, seconds=0.3):
     total, A = int(packs[-1]), np.ascontiguousarray(theta.A.T)
     of = np.repeat(np.arange(N), np.diff(packs))
     model = A, np.ascontiguousarray(theta.V), np.zeros(N), np.ones(N), 1 / B
-    columns, parts = np.empty((lanes, N, T)), np.empty((min(N * lanes, grouped.PARTS), N, N))
+    columns, parts = np.empty((lanes, N, T)), np.empty((min(N * lanes, packed.PARTS), N, N))
 
     def loops():
         packed.fill_columns(0, len(parts), *cut, False, 0, source, arranged, chances, model, columns, parts)

@@ -138,10 +138,16 @@ def _refined(token, code, rest, boundaries):
 
 def token_source(stream: Stream, cdf):
     """Return what the loops draw tokens from: where two streams start, the cells and the boundaries of a law."""
-    boundaries = 65536.0 * np.asarray(cdf, dtype=np.float64)[:-1]
+    table, shift, boundaries = _law(np.asarray(cdf, dtype=np.float64).tobytes())
+    return np.uint64(stream.origin), np.uint64(stream.refinement.origin), table, shift, boundaries
+
+
+@functools.lru_cache(maxsize=16)
+def _law(cdf):
+    """Cells, the shift that finds them, and boundaries: a run draws from one law at every step."""
+    boundaries = 65536.0 * np.frombuffer(cdf)[:-1]
     shift = SHIFT if len(boundaries) < MANY else 0
-    table = _remembered_cells(boundaries.tobytes(), shift)
-    return np.uint64(stream.origin), np.uint64(stream.refinement.origin), table, np.uint64(shift), boundaries
+    return cells(boundaries, shift), np.uint64(shift), boundaries
 
 
 def histogram(backend, tokens, trigger, weights, n_codes=None):
@@ -223,12 +229,6 @@ def cells(boundaries, shift=SHIFT):
     inside = np.unique(place[place % 1 > 0].astype(np.int64))
     token[inside] = ~token[inside]
     return token
-
-
-@functools.lru_cache(maxsize=16)
-def _remembered_cells(boundaries, shift):
-    """A run draws from one law at every step: make its cells once."""
-    return cells(np.frombuffer(boundaries), shift)
 
 
 @loop

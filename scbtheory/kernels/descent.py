@@ -9,9 +9,8 @@ import numpy as np
 
 from scbtheory.kernels import grouped, packing
 from scbtheory.kernels.compiled import loop
-from scbtheory.kernels.packed import arrange, fill_columns
+from scbtheory.kernels.packed import whole_gradient
 from scbtheory.kernels.small import FEW, SMALL, _small
-from scbtheory.kernels.threads import WORTHWHILE
 
 __all__ = ["descend_drawn", "descend_packed", "few"]
 
@@ -21,7 +20,7 @@ def few(task, size, packed) -> bool:
     N, T = task.vocab_size, task.context_length
     if not packed:
         return size * T <= FEW and N <= SMALL
-    return N <= SMALL and (size // packing.width(N) + N) * T < 2 * WORTHWHILE
+    return N <= SMALL and grouped.one_thread(size, T, N, packing.width(N))
 
 
 def descend_drawn(task, theta, batch, size, *, projected, rates, bound, adam=None):
@@ -86,28 +85,11 @@ def _on_drawn(tokens, trigger, output, A, V, mu, projected, size, share, rates, 
 
 @loop
 def _on_packed(steps, size, triggers, first, cdf, cut, source, chances, A, V, mu, projected, rates, bound, adam):
-    m, pairs, at_once, lanes = cut
-    N, T = A.shape
-    columns, parts = (
-        np.empty((lanes, N, T), dtype=V.dtype),
-        np.empty((min(N * lanes, grouped.PARTS), N, N), dtype=V.dtype),
-    )
-    one, last = np.ones_like(mu)[0], 0.0
-    centre, factors = (mu, one / mu) if projected else (np.zeros_like(mu), np.ones_like(mu))
+    last = 0.0
     for i in range(steps):
-        arranged = arrange(triggers, first, size, cdf, m)
-        fill_columns(
-            0, len(parts), m, pairs, at_once, False, first, source, arranged, chances,
-            (A, V, centre, factors, one / size), columns, parts,
-        )  # fmt: skip
-        for lane in range(1, lanes):
-            columns[0] += columns[lane]
-        for part in range(1, len(parts)):
-            parts[0] += parts[part]
-        if projected:
-            parts[0] /= mu
-        _adapt(columns[0], parts[0], i + 1, adam)
-        last = _move(A, V, columns[0], parts[0], mu, projected, rates, bound)
+        into_A, into_V = whole_gradient(triggers, first, size, cdf, cut, False, source, chances, A, V, mu, projected)
+        _adapt(into_A, into_V, i + 1, adam)
+        last = _move(A, V, into_A, into_V, mu, projected, rates, bound)
         if not last <= bound:
             return i + 1, last
         first += size

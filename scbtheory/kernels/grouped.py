@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from scbtheory.kernels import packing
+from scbtheory.kernels import packing, threads
 from scbtheory.kernels.compiled import token_source
-from scbtheory.kernels.packed import arrange, fill_columns
-from scbtheory.kernels.threads import share
+from scbtheory.kernels.packed import PARTS, arrange, fill_columns, whole_gradient
 
-__all__ = ["CACHE", "PARTS", "gradient", "prepared"]
+__all__ = ["CACHE", "gradient", "one_thread", "prepared"]
 
 CACHE = 2**20  # bytes: about what a core has for itself
 PAIRED = 1024  # codes of two tokens where one fills a byte: so many bins stay in the fastest cache …
 REPAID = 4  # … and repay being added up if a context has this many times their number of positions
-PARTS = 16  # for threads to share, if batch and memory allow; one number for all machines, so that all sum alike
 
 
 def prepared(task, size, streams, memory, packed=True):
@@ -37,6 +35,11 @@ def prepared(task, size, streams, memory, packed=True):
     return (m, pairs, at_once, lanes), token_source(codes, law), chances
 
 
+def one_thread(size, T, N, m) -> bool:
+    """Whether a step is too small for two: it has at most ``size / m + N`` packs, of T codes each."""
+    return (size // m + N) * T < 2 * threads.WORTHWHILE
+
+
 def gradient(task, theta, size, streams, first, memory, *, projected, packed):
     r"""Return the gradients of samples ``first`` to ``first + size``, that for A before its columns are centred.
 
@@ -45,9 +48,15 @@ def gradient(task, theta, size, streams, first, memory, *, projected, packed):
     one row.
     """
     N, T = task.vocab_size, task.context_length
-    (m, pairs, at_once, lanes), source, chances = prepared(task, size, streams, memory, packed)
-    arranged = arrange(np.uint64(streams[0].origin), first, size, task._trigger_cdf, m)
-    A, V = np.ascontiguousarray(theta.A.T), np.ascontiguousarray(theta.V)
+    cut, source, chances = prepared(task, size, streams, memory, packed)
+    A, V, origin = np.ascontiguousarray(theta.A.T), np.ascontiguousarray(theta.V), np.uint64(streams[0].origin)
+    if one_thread(size, T, N, cut[0]):  # then the interpreter would cost as much as the work: one call does it all
+        into_A, into_V = whole_gradient(
+            origin, first, size, task._trigger_cdf, cut, not packed, source, chances, A, V, task.mu, projected
+        )
+        return into_A.T, into_V
+    m, pairs, at_once, lanes = cut
+    arranged = arrange(origin, first, size, task._trigger_cdf, m)
     one, mu = V.dtype.type(1), task.mu if projected else np.zeros_like(task.mu)
     model = A, V, mu, one / task.mu if projected else np.ones_like(task.mu), one / size
     columns = np.empty((lanes, N, T), dtype=V.dtype)
@@ -56,6 +65,6 @@ def gradient(task, theta, size, streams, first, memory, *, projected, packed):
     def run(lo, hi):
         fill_columns(lo, hi, m, pairs, at_once, not packed, first, source, arranged, chances, model, columns, parts)
 
-    share(run, len(parts), int(arranged[-1][-1]) * T)
+    threads.share(run, len(parts), int(arranged[-1][-1]) * T)
     total_A, total_V = columns[0] if lanes == 1 else columns.sum(axis=0), parts.sum(axis=0)
     return total_A.T, total_V / mu if projected else total_V

@@ -6,7 +6,9 @@ import numpy as np
 
 from scbtheory.kernels.compiled import BLOCK, _add_up, _draw, _spread, loop, uniform
 
-__all__ = ["arrange", "fill_columns"]
+__all__ = ["PARTS", "arrange", "fill_columns", "whole_gradient"]
+
+PARTS = 16  # for threads to share, if batch and memory allow; one number for all machines, so that all sum alike
 
 
 @loop
@@ -58,6 +60,26 @@ def fill_columns(lo, hi, m, pairs, at_once, apart, first, source, arranged, chan
                 _add_samples(*_paired(codes, trigger, output, N), 2, model, columns[lane], parts[part])
             else:
                 _add_samples(codes, trigger, output, m, model, columns[lane], parts[part])
+
+
+@loop
+def whole_gradient(origin, first, size, cdf, cut, apart, source, chances, A, V, mu, projected):
+    """Draw a batch and return its gradient, (N, T) before it is centred and (N, N), on this thread alone."""
+    m, pairs, at_once, lanes = cut
+    N, T = A.shape
+    columns = np.empty((lanes, N, T), dtype=V.dtype)
+    parts = np.empty((min(N * lanes, PARTS), N, N), dtype=V.dtype)
+    one = np.ones_like(mu)[0]
+    centre, factors = (mu, one / mu) if projected else (np.zeros_like(mu), np.ones_like(mu))
+    arranged, model = arrange(origin, first, size, cdf, m), (A, V, centre, factors, one / size)
+    fill_columns(0, len(parts), m, pairs, at_once, apart, first, source, arranged, chances, model, columns, parts)
+    for lane in range(1, lanes):
+        columns[0] += columns[lane]
+    for part in range(1, len(parts)):
+        parts[0] += parts[part]
+    if projected:
+        parts[0] /= mu
+    return columns[0], parts[0]
 
 
 @loop

@@ -27,19 +27,10 @@ def grouped_gradient(task, theta, size, *, projected=False, memory=streaming.MEM
     return scb.Parameters(scb.model.centred(task, A) if projected else A, V)
 
 
-def plan(monkeypatch, task, size, memory=streaming.MEMORY):
+def plan(task, size, memory=streaming.MEMORY):
     """How a batch is divided: pairs or not, packs at once, lanes."""
-    seen, real = set(), grouped.fill_columns
-
-    def fill_columns(lo, hi, m, pairs, at_once, *rest):
-        columns, _ = rest[-2:]
-        seen.add((pairs, at_once, columns.shape[0]))
-        return real(lo, hi, m, pairs, at_once, *rest)
-
-    monkeypatch.setattr(grouped, "fill_columns", fill_columns)
-    grouped_gradient(task, scb.Parameters.initial(task), size, memory=memory)
-    [found] = seen
-    return found
+    streams, _ = streaming._streams(task, size, SEED, STEP, FIRST)
+    return grouped.prepared(task, size, streams, memory)[0][1:]
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -77,22 +68,22 @@ def test_the_gradient_is_that_of_the_samples(vocab_size, context_length, size, d
     ("vocab_size", "context_length", "expected"),
     [(16, 5000, False), (17, 1155, False), (17, 1157, True), (32, 4099, True), (33, 4500, False)],
 )
-def test_the_sizes_above_join_pairs_where_they_say(monkeypatch, vocab_size, context_length, expected):
+def test_the_sizes_above_join_pairs_where_they_say(vocab_size, context_length, expected):
     task = scb.SCB.random(vocab_size, context_length, sparsity=2, seed=0)
-    assert plan(monkeypatch, task, 20)[0] == expected
+    assert plan(task, 20)[0] == expected
 
 
 def test_memory_bounds_the_packs_at_once_and_the_lanes(monkeypatch):
     task = scb.SCB.random(3, 1000, sparsity=2, seed=0)
     row, columns = 1000 + 16 * 3**5, 8 * 3 * 1000
-    assert plan(monkeypatch, task, 500, memory=16 * 7 * row) == (False, 7, min(16 * 7 * row // columns, 500 // 120))
-    assert plan(monkeypatch, task, 500, memory=3 * columns) == (False, 1, 3)
-    assert plan(monkeypatch, task, 500, memory=1) == (False, 1, 1)
-    assert plan(monkeypatch, task, 10**5)[1:] == (grouped.CACHE // row, 16 // 3)
+    assert plan(task, 500, memory=16 * 7 * row) == (False, 7, min(16 * 7 * row // columns, 500 // 120))
+    assert plan(task, 500, memory=3 * columns) == (False, 1, 3)
+    assert plan(task, 500, memory=1) == (False, 1, 1)
+    assert plan(task, 10**5)[1:] == (grouped.CACHE // row, 16 // 3)
     monkeypatch.setattr(grouped, "CACHE", 0)
-    assert plan(monkeypatch, task, 500)[1] == 4
+    assert plan(task, 500)[1] == 4
     paired = scb.SCB.random(17, 1157, sparsity=2, seed=0)
-    assert plan(monkeypatch, paired, 90, memory=1) == (True, 1, 1)
+    assert plan(paired, 90, memory=1) == (True, 1, 1)
 
 
 def test_an_odd_number_of_samples_is_among_them():
@@ -108,8 +99,9 @@ def test_an_odd_number_of_samples_is_among_them():
 def test_threads_change_no_bit(monkeypatch, vocab_size, context_length, size, packed):
     task = scb.SCB.random(vocab_size, context_length, sparsity=2, seed=0)
     theta = scb.Parameters.random(task, seed=1)
+    found = [grouped_gradient(task, theta, size, packed=packed)]  # too few tokens for two threads: one call
     monkeypatch.setattr(threads, "WORTHWHILE", 1)
-    found = []
+    monkeypatch.setattr(grouped, "whole_gradient", None)
     for n in (1, 2, 5):
         monkeypatch.setattr(threads, "THREADS", n)
         found.append(grouped_gradient(task, theta, size, packed=packed))
