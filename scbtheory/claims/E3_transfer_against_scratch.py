@@ -163,12 +163,12 @@ pretraining, find every support in one step. Over $T$, $N$ and $s$ it follows th
 
 $$
 \begin{aligned}
-B^*_{\text{scratch}} &= \tfrac12\,z_{0.9}^2\,\eta\,\omega\,w\,T, \\
+B^*_{\text{scratch}} &= \tfrac12\,z_{0.9}^2\,\lambda\,w\,T, \\
 B^*_{\text{transfer}} &\simeq \frac{\sigma_k^2}{K_\times^2q_{\min}^2}\,2\log T .
 \end{aligned}
 $$ (eq-least-batch)
 """,
-    assumptions="balanced steps with η = 0.1; weights equal on each support; $K_\\times = 0.7K_P$",
+    assumptions="balanced steps with η = 0.1, so that N5's λ = η; weights equal on each support; $K_\\times = 0.7K_P$",
     scope="An experiment at the sizes named. Each batch is found by doubling from 1 and halving the interval, with "
     "three sets of seeds; the stated law for transfer is that of normal coordinates, not its leading order.",
     nature="observation",

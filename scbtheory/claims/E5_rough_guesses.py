@@ -57,7 +57,9 @@ def measured():
     """The share of runs that find every support, and the samples that each guess takes."""
     for which, (N, T, *_) in enumerate(TASKS):
         told = runs(which, 1.0, 1.0)[1]
-        tried = [(*guess, "known") for guess in guesses(statement()[0], TOO_LARGE)] + [(1.0, 1.0, "estimated")]
+        low, high, *_ = statement()
+        beyond = [(TOO_LARGE, Q) for Q in (low, 1.0)]
+        tried = [(*guess, "known") for guess in guesses(low, high) + beyond] + [(1.0, 1.0, "estimated")]
         for P, Q, mu in tried:
             found, samples = runs(which, P, Q, mu)
             yield quantities.frequency(
@@ -96,7 +98,7 @@ that are told the truth but count the frequencies themselves.
 """,
     assumptions="default batches and step size; the frequencies known, unless estimated from the same samples",
     scope="An experiment at the sizes named, at the corners of the region and at the truth. A $K_P$ three times too "
-    "large is outside: attention is then too slow for its threshold.",
+    "large is outside if $f_Q = 1$: attention is then too slow for its threshold.",
     nature="observation",
     chapter="from_scratch",
     rests_on=("N4", "N5", "S4"),

@@ -233,13 +233,13 @@ CLAIM = Claim(
     id="G8",
     title="The landscape has no spurious minima, and a valley that costs little",
     text=r"""
-For admissible $A$ and $V$, with $V' = V - \mu 1^\top$,
+For admissible $A$ and $V$, with $V' = V - \mu 1^\top$ and $\ell^*$ the least loss,
 
 $$
 \ell - \ell^* = \tfrac12\sum_k \mu_k \sum_t \left\lVert a_t^{(k)} V' - q_t^{(k)} P' \right\rVert_\mu^2 ,
 $$ (eq-excess)
 
-on the plane of {claim}`R1`
+on {claim}`R1`'s plane, $A = 11^\top/T + \alpha(Q - 11^\top/T)$ and $V = \mu 1^\top + \beta P'$,
 
 $$
 \ell - \ell^* = \frac{K_P}{2}\left[\frac{(1-\beta)^2}{T} + K_Q(1-\alpha\beta)^2\right].

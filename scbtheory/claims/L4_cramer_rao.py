@@ -295,8 +295,8 @@ $$
 $$ (eq-information)
 
 about all entries, and with U spanning what the constraints leave (columns of $A$ and $V$ sum to 1; $V\mu=\mu$ if $\mu$
-is known) no unbiased estimator from $n$ samples has a smaller covariance than
-$\frac1n U(U^\top\mathcal I\,U)^{-1}U^\top$:
+is known) no estimator from the outputs of $n$ samples that is unbiased given their contexts and triggers has a smaller
+covariance than $\frac1n U(U^\top\mathcal I\,U)^{-1}U^\top$:
 
 $$
 n\,E\lVert\hat A - Q\rVert_\mu^2 + n\,E\lVert\hat V - P\rVert_\mu^2
@@ -307,8 +307,9 @@ where the diagonal $\Xi$ holds the $\mu_k$ that weighs an entry in the norms. Le
 $U\mathcal H^{-1}\mathcal M\mathcal H^{-1}U^\top$ instead, $\mathcal H = U^\top E[\nabla p^\top\nabla p]\,U$ and
 $\mathcal M = U^\top E[\nabla p^\top(\operatorname{diag} p - pp^\top)\nabla p]\,U$.
 """,
-    assumptions="known supports; all entries of P positive; unbiased estimators (the bound), n → ∞ (least squares); "
-    "what tokens off the supports tell about an unknown μ is not counted",
+    assumptions="known supports; all entries of P positive; estimators unbiased given contexts and triggers (the "
+    "bound), n → ∞ (least squares); what tokens themselves tell about an unknown μ is not counted: in long contexts "
+    "they reveal it, and what remains is the bound for a known μ",
     scope="The information and the bounds are derived for all laws of two tokens on two positions (bounds at a "
     "rational point), and enumerated in fractions for others; the formula is the same sum for every $N$, $s$ and $T$.",
     nature="theorem",

@@ -140,7 +140,7 @@ CLAIM = Claim(
     id="N1",
     title="The second moment of the value gradient",
     text=r"""
-With $y$ one centred one-hot token and the power sums $p_{ij} = \sum_t a_t^i q_t^j$,
+With $W = D^{-1}$, $y$ one centred one-hot token and the power sums $p_{ij} = \sum_t a_t^i q_t^j$,
 
 $$
 \begin{aligned}

@@ -55,6 +55,7 @@ def derived(statement):
     c = r.p * r.beta**2 - r.q * r.alpha**2
     return {
         "terms of the invariant's rate": int(sp.expand(stages.conserved_residual(conserved)) != 0),
+        "terms of its rate under the drift": int(sp.expand(stages.drift_residual(conserved)) != 0),
         "terms of the speed": int(sp.expand(stages.speed_residual(speed, c)) != 0),
         "terms of u(t)": sum(sp.expand(x) != 0 for x in stages.trajectory_residuals(product, odds, rate)),
     }
@@ -151,7 +152,8 @@ $$
 \dot u = (1 - u)\sqrt{c^2 + 4\omega^2u^2},
 $$ (eq-rise)
 
-so that, with $\Gamma$ growing at the rate $\sqrt{c^2 + 4\omega^2}$,
+so that, with $\Gamma = \big(c^2 + 4\omega^2u + \sqrt{(c^2 + 4\omega^2)(c^2 + 4\omega^2u^2)}\big)/(1 - u)$, which grows
+at the rate $\sqrt{c^2 + 4\omega^2}$ from where $u$ starts,
 
 $$
 u = \frac{\Gamma^2 - 2c^2\Gamma - 4c^2\omega^2}{\Gamma^2 + 8\omega^2\Gamma - 4c^2\omega^2} .
@@ -159,8 +161,9 @@ $$ (eq-rise-solved)
 
 For $c = 0$ it is logistic with rate $2\omega$.
 """,
-    assumptions="the reduced flow without the drift 1/T, which moves c by at most K_P t/(2T); 0 ≤ u < 1",
-    scope="Proved for all positive rates; with the drift, $c$ moves by at most $K_P\\,t/(2T)$.",
+    assumptions="the reduced flow without the drift 1/T, which moves c at the rate 2K_Pβ(1 − β)/T; 0 ≤ u < 1",
+    scope="Proved for all positive rates; with the drift, $c$ moves at the rate $2K_P\\beta(1-\\beta)/T$: it rises by "
+    "at most $K_P\\,t/(2T)$, and falls where $\\beta > 1$.",
     nature="theorem",
     chapter="stage_two",
     rests_on=("R2",),

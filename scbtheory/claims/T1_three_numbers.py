@@ -196,7 +196,8 @@ The set $V = \mu 1^\top + \beta P' + \gamma\hat P'$, $A = 11^\top/T + \alpha Q'$
 
 $$
 \begin{aligned}
-\dot\alpha &= (\beta K_P + \gamma K_\times) - (\beta^2K_P + 2\beta\gamma K_\times + \gamma^2K_{\hat P})\,\alpha, \\
+\dot\alpha &= (\beta K_P + \gamma K_\times) \\
+&\quad - (\beta^2K_P + 2\beta\gamma K_\times + \gamma^2K_{\hat P})\,\alpha, \\
 \dot\beta &= \left(\tfrac1T + \alpha K_Q\right) - \left(\tfrac1T + \alpha^2K_Q\right)\beta, \\
 \dot\gamma &= -\left(\tfrac1T + \alpha^2K_Q\right)\gamma .
 \end{aligned}

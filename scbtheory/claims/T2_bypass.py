@@ -129,8 +129,10 @@ $$ (eq-bypass)
 the pull on attention is of order one, not $1/T$. The time $t_\rho$ to a given small $\alpha = \rho$ loses its $\log T$,
 
 $$
-\frac{\partial t_\rho}{\partial\log T} \to 0 \quad\text{finetuned},\qquad
-\frac{\partial t_\rho}{\partial\log T} \to \frac1\omega \quad\text{from scratch}.
+\begin{aligned}
+\frac{\partial t_\rho}{\partial\log T} &\to 0 && \text{finetuned}, \\
+\frac{\partial t_\rho}{\partial\log T} &\to \frac1\omega && \text{from scratch}.
+\end{aligned}
 $$ (eq-bypass-time)
 """,
     assumptions=f"{ANY_HAT}; K_× > 0; t_ρ is the time to α = ρ",

@@ -246,8 +246,10 @@ $$ (eq-transfer-batch)
 with $\Sigma_{\hat P} = \hat P'D\hat P'^\top$; from scratch, that at which the sign is right grows like $T$,
 
 $$
-\Pr(\text{right sign}) = \Phi\!\left(\sqrt{\frac{2B}{\eta\,\omega\,w\,T}}\right).
+\Pr(\text{right sign}) = \Phi\!\left(\sqrt{\frac{2B}{\lambda w T}}\right),
 $$ (eq-transfer-sign)
+
+with {claim}`N5`'s growth a step $\lambda$, which is $\eta\omega$ for equal steps and $\eta$ for balanced ones.
 """,
     assumptions="one step from V = μ1' + P̂'; Gaussian noise, leading order in 1/T; for the sign, N5's κ below a tenth",
     scope="For Gaussian noise, leading order in $1/T$; frequencies over many runs are compared with it, those of the "

@@ -24,6 +24,7 @@ __all__ = [
     "bound_residuals",
     "conserved_residual",
     "creep",
+    "drift_residual",
     "gap_residuals",
     "half_time",
     "half_time_correction",
@@ -125,6 +126,11 @@ def bound_residuals(alpha_t, beta_t, error, p, q, d):
 def conserved_residual(quantity):
     """S2: the drift-free derivative of a stated invariant."""
     return sp.expand(along(quantity, DRIFT_FREE))
+
+
+def drift_residual(quantity):
+    r"""S2: what the drift adds to the rate of a stated invariant, against :math:`2pd\,\beta(1-\beta)`."""
+    return sp.expand(along(quantity) - along(quantity, DRIFT_FREE) - 2 * p * d * beta * (1 - beta))
 
 
 def speed_residual(speed, invariant):

@@ -26,7 +26,8 @@ def detection_threshold(*, N: int, T: float, false_alarm: float) -> float:
     Parameters
     ----------
     N, T : vocabulary size and context length.
-    false_alarm : :math:`\delta`, the chance that any position off the supports passes; each has :math:`\delta/(TN)`.
+    false_alarm : :math:`\delta`, the chance that any position off the supports passes, each with :math:`\delta/(TN)`,
+        if the :math:`\chi^2` law holds in its tail: for a strong dependence and few samples more pass (see L2 and L8).
 
     Returns
     -------

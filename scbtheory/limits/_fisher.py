@@ -202,9 +202,9 @@ def cramer_rao(task: SCB, mu: str = "unknown") -> Errors:
     r"""L4: the least n times :math:`E\|\hat A-Q\|_\mu^2` and :math:`E\|\hat V-P\|_\mu^2` of unbiased estimators.
 
     :math:`\mathrm{tr}\,W U(U^\top I U)^{-1}U^\top` with U spanning what the constraints leave: columns of A and V sum
-    to 1 and, where :math:`\mu` is known, :math:`V\mu=\mu`. Supports are known; the estimator sees the trigger, the
-    tokens on its support and the output. (What the other tokens tell about an unknown :math:`\mu` does not count:
-    for long contexts it makes :math:`\mu` known.)
+    to 1 and, where :math:`\mu` is known, :math:`V\mu=\mu`. Supports are known; the estimator is unbiased given
+    triggers and contexts. (What the tokens themselves tell about an unknown :math:`\mu` does not count: for long
+    contexts it makes :math:`\mu` known.)
 
     Parameters
     ----------

@@ -119,6 +119,8 @@ def sign_test_error(task: SCB, samples: float) -> float:
 def sign_samples(task: SCB, delta: float) -> float:
     r"""Below :math:`\frac TJ\log\frac1{4\delta(1-\delta)}` samples every test errs more than δ, to leading order (N6).
 
+    That is a bound if :math:`P_- = 2\mu1^\top - P` has no negative entry; otherwise it is a number of the same formula.
+
     Parameters
     ----------
     task : the task; its P and μ are read.

@@ -128,7 +128,10 @@ def _unseen(claim: Claim, entry: dict[str, Any]) -> str:
     if not items:
         what = f"Each of the statement's {total} numbers, changed by a tenth, is rejected by every route."
         return f"<p>{what}</p>" if total else ""
-    what = f"Of the statement's {total} numbers, changed in turn by a tenth (an exponent by one), are not noticed:"
+    what = (
+        f"The statement's numbers ({total}) were changed in turn by a tenth, an exponent by one. "
+        "Some routes do not notice some of them:"
+    )
     return f"<p>{what}</p><ul>{''.join(items)}</ul>"
 
 

@@ -110,7 +110,7 @@
     const times = Array.from({length: 301}, (_, n) => (n * end) / 300);
     const [scratch, tuned] = [flow(system, times), flow(system, times, {share, theta: 1})];
     const top = Math.max(1.2, ...scratch.flatMap(([a, b]) => [a, b]).map((v) => 1.08 * v));
-    const low = Math.min(0, ...tuned.map(([a, b, g]) => Math.max(-1, a * (b + g * share))));
+    const low = Math.min(0, ...tuned.map(([a]) => Math.max(-1, a))); // the wrong branch falls without end
     const [x, y] = [scale(0, end, LEFT, RIGHT), scale(low, top, BOTTOM, TOP)];
     const stages = edges.slice(1).map((right, n) => {
       const [from, to] = [x(Math.min(edges[n], end)), x(Math.min(right, end))];
@@ -120,11 +120,11 @@
     const curves = [
       path('scb-alpha', line(scratch.map(([a], n) => [times[n], a]), x, y)),
       path('scb-beta', line(scratch.map(([, b], n) => [times[n], b]), x, y)),
-      path('scb-tuned', line(tuned.map(([a, b, g], n) => [times[n], Math.max(low, a * (b + g * share))]), x, y)),
+      path('scb-tuned', line(tuned.map(([a], n) => [times[n], Math.max(low, a)]), x, y)),
       path('scb-half', `M${round(x(edges.half))} ${TOP}V${BOTTOM}`),
     ];
     const ticks = [0, 0.25, 0.5, 0.75, 1].map((part) => part * end);
-    return [stages.join('') + curves.join('') + axes(x, y, ticks, [0, 0.5, 1], 'time, in units of 1/η'), scratch];
+    return [stages.join('') + curves.join('') + axes(x, y, ticks, low < -0.4 ? [-0.5, 0, 0.5, 1] : [0, 0.5, 1], 'time, in units of 1/η'), scratch];
   }
 
   function portrait(system, scratch) {
