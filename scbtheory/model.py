@@ -141,7 +141,7 @@ def check(task: SCB, theta: Parameters, batch: Batch | None = None) -> None:
         check_array(task, "batch.tokens", batch.tokens, (len(batch), T), real=False)
         for name in ("trigger", "output"):
             check_array(task, f"batch.{name}", getattr(batch, name), (len(batch),), real=False)
-        if not batch.drawn:
+        if not 0 < batch.drawn <= N:  # compiled loops write where these numbers say
             for name in ("tokens", "trigger", "output"):
                 _check_range(task, f"batch.{name}", getattr(batch, name))
 
@@ -214,7 +214,7 @@ def predict(task: SCB, theta: Model, batch: Batch):
     ------
     MixedBackends : an array is of another array library, device or (``theta`` only) precision than the task.
     ShapeMismatch : an array of ``theta`` or ``batch`` has another shape than the task asks for.
-    InvalidArgument : a batch made by hand has tokens that are no native whole numbers from 0 to N - 1.
+    InvalidArgument : the batch is not the task's own, and its tokens are no native whole numbers from 0 to N - 1.
     """
     linear, _ = forward(task, theta, batch)
     if not len(batch):
@@ -240,7 +240,7 @@ def minibatch_loss(task: SCB, theta: Model, batch: Batch) -> float:
     ------
     MixedBackends : an array is of another array library, device or (``theta`` only) precision than the task.
     ShapeMismatch : an array of ``theta`` or ``batch`` has another shape than the task asks for.
-    InvalidArgument : the batch is empty, or made by hand with tokens that are no native whole numbers from 0 to N - 1.
+    InvalidArgument : the batch is empty, or not the task's own and its tokens no native whole numbers from 0 to N - 1.
     """
     linear, _ = forward(task, theta, _some(batch))
     residual = residuals(task, linear, _histograms(task, linear, batch), batch.output)
@@ -271,7 +271,7 @@ def minibatch_gradient(task: SCB, theta: M, batch: Batch, *, projected: bool = F
     ------
     MixedBackends : an array is of another array library, device or (``theta`` only) precision than the task.
     ShapeMismatch : an array of ``theta`` or ``batch`` has another shape than the task asks for.
-    InvalidArgument : the batch is empty, or made by hand with tokens that are no native whole numbers from 0 to N - 1.
+    InvalidArgument : the batch is empty, or not the task's own and its tokens no native whole numbers from 0 to N - 1.
     """
     linear, pull_back = forward(task, theta, _some(batch))
     gradient_A, gradient_V = contributions(task, linear, batch, len(batch), projected=projected)
