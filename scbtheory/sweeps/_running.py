@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from scbtheory import __version__, files
-from scbtheory.checks import count
+from scbtheory.checks import count, several
 from scbtheory.errors import BackendUnavailable, InvalidArgument, SCBError
 from scbtheory.task import SCB
 from scbtheory.training import Draws, History, NoSupport, train
@@ -94,7 +94,7 @@ class Run(Point):
 
     @classmethod
     def of(cls, task: SCB, stages, seed: int, **options) -> Run:
-        return cls(task, tuple(stages), seed, {"packed": False} | options)
+        return cls(task, several("stages", stages), seed, {"packed": False} | options)
 
     def __call__(self) -> History:
         with warnings.catch_warnings():  # a comparison counts its failures itself
