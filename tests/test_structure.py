@@ -43,7 +43,7 @@ def test_derivations_import_nothing_numeric(path):
 FLOORS = (
     ("errors",),
     ("checks",),
-    ("files", "flows", "memory"),
+    ("files", "flows", "memory", "processes"),
     ("kernels",),
     ("backend",),
     ("task",),

@@ -8,7 +8,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from scbtheory import __version__, files
+from scbtheory import __version__, files, processes
 from scbtheory.checks import count, several
 from scbtheory.errors import BackendUnavailable, InvalidArgument, SCBError
 from scbtheory.task import SCB
@@ -26,13 +26,15 @@ from scbtheory.training import Draws, History, NoSupport, train
 __all__ = ["Point", "Run", "run_all"]
 
 PATIENCE = 10  # seconds until a scheduler has to answer
+LOADED = "scbtheory.training", "scbtheory.kernels.host"  # by what starts processes, once for all of them
 
 
 class Point:
     """A frozen dataclass of plain numbers that is called without arguments, here or on another machine.
 
-    Equal points of one version of the package are one point, and have one result. A subclass writes ``__call__`` and,
-    unless its results are what JSON knows, :meth:`store` and :meth:`load`.
+    Equal points of one version of the package are one point, and have one result: a class is known by its module and
+    name, and a cache does not notice that its ``__call__`` was edited. A subclass writes ``__call__`` and, unless its
+    results are what JSON knows, :meth:`store` and :meth:`load`.
     """
 
     suffix = ".json"
@@ -59,7 +61,8 @@ def _content(value):
         P, Q, backend, dtype = value.__reduce__()[1]
         return "SCB", _content(P), _content(Q), backend, dtype
     if is_dataclass(value) and not isinstance(value, type):
-        return (type(value).__qualname__, *((f.name, _content(getattr(value, f.name))) for f in fields(value)))
+        kind = type(value).__module__, type(value).__qualname__
+        return (*kind, *((f.name, _content(getattr(value, f.name))) for f in fields(value)))
     if isinstance(value, dict):
         return tuple((str(name), _content(value[name])) for name in sorted(value))
     if isinstance(value, list | tuple):
@@ -139,7 +142,8 @@ def run_all(
     ----------
     runs : what to run: :class:`Run` and other points; without ``cache`` and ``scheduler`` anything that is called
         without arguments.
-    jobs : processes of this machine, never more than runs: as many as cores by default; 1: this one.
+    jobs : processes of this machine, never more than runs: as many as cores by default; 1: this one. A script that uses
+        several runs its sweeps below ``if __name__ == "__main__":``, as theirs import it.
     scheduler : the address of a running Dask scheduler, such as ``"tcp://10.0.0.1:8786"``; its workers then compute.
         They need this version of the package. On a worker one point is computed at a time.
     cache : a folder that keeps each result as soon as it is there, and whose results are not computed again: who is
@@ -222,13 +226,16 @@ def _here(points: dict, jobs: int) -> Generator[tuple[str, Any]]:
     if jobs <= 1:
         yield from ((name, point()) for name, point in points.items())
         return
-    pool = ProcessPoolExecutor(jobs)
+    pool = processes.pool(jobs, LOADED)
     try:
         futures = {pool.submit(_call, point): name for name, point in points.items()}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool as error:
-        raise SCBError("a process of the sweep was killed: out of memory? A cache keeps what was ready") from error
+        raise SCBError(
+            "a process of the sweep was killed: out of memory, or a script that does not run its sweeps below "
+            '`if __name__ == "__main__":`? A cache keeps what was ready'
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
