@@ -132,20 +132,25 @@ class Parameters(Model):
         return self, lambda gradient: gradient
 
 
-def check(task: SCB, theta: Parameters, batch: Batch | None = None) -> None:
+def check(task: SCB, theta: Parameters) -> None:
     """Refuse arrays of another shape, array library, device or (parameters) precision than the task's."""
     if not isinstance(theta, Parameters):
         raise InvalidArgument(f"theta is {_kind(theta)}; expected Parameters: attention A and value V")
     N, T = task.vocab_size, task.context_length
     check_array(task, "A", theta.A, (T, N))
     check_array(task, "V", theta.V, (N, N))
-    if batch is not None:
-        check_array(task, "batch.tokens", batch.tokens, (len(batch), T), real=False)
-        for name in ("trigger", "output"):
-            check_array(task, f"batch.{name}", getattr(batch, name), (len(batch),), real=False)
-        if not 0 < batch.drawn <= N:  # compiled loops write where these numbers say
-            for name in ("tokens", "trigger", "output"):
-                _check_range(task, f"batch.{name}", getattr(batch, name))
+
+
+def check_batch(task: SCB, batch: Batch) -> None:
+    """Refuse samples of another shape, array library or device than the task's, or with other tokens than it has."""
+    if not isinstance(batch, Batch):
+        raise InvalidArgument(f"batch is {_kind(batch)}; expected a Batch, such as task.sample(64, seed=0)")
+    check_array(task, "batch.tokens", batch.tokens, (len(batch), task.context_length), real=False)
+    for name in ("trigger", "output"):
+        check_array(task, f"batch.{name}", getattr(batch, name), (len(batch),), real=False)
+    if not 0 < batch.drawn <= task.vocab_size:  # compiled loops write where these numbers say
+        for name in ("tokens", "trigger", "output"):
+            _check_range(task, f"batch.{name}", getattr(batch, name))
 
 
 def _check_range(task, name, array):
@@ -182,14 +187,14 @@ def _check_library(task, name, array, *, real=True):
         )
 
 
-def forward(task: SCB, theta: M, batch: Batch | None = None) -> tuple[Parameters, Callable[[Parameters], M]]:
+def forward(task: SCB, theta: M) -> tuple[Parameters, Callable[[Parameters], M]]:
     """Return ``theta.forward(task)``; refuse what :func:`check` refuses."""
     if not isinstance(theta, Model):
         raise InvalidArgument(f"theta is {_kind(theta)}; expected a model, such as Parameters.initial(task)")
     for name, array in theta.arrays().items():
         _check_library(task, name, array)  # before anything is computed from it
     linear, pull_back = theta.forward(task)
-    check(task, linear, batch)
+    check(task, linear)
     return linear, pull_back
 
 
@@ -198,18 +203,11 @@ def _kind(value) -> str:
     return "None" if value is None else f"of type {type(value).__name__}"
 
 
-def _samples(batch):
-    """The batch, if it is one."""
-    if not isinstance(batch, Batch):
-        raise InvalidArgument(f"batch is {_kind(batch)}; expected a Batch, such as task.sample(64, seed=0)")
-    return batch
-
-
-def _some(batch):
-    """The batch, unless it is empty: a mean is over at least one sample."""
-    if not len(_samples(batch)):
+def _some(task, batch):
+    """Refuse what :func:`check_batch` refuses, and an empty batch: a mean is over at least one sample."""
+    check_batch(task, batch)
+    if not len(batch):
         raise InvalidArgument("the batch is empty; expected at least one sample to average over")
-    return batch
 
 
 def predict(task: SCB, theta: Model, batch: Batch):
@@ -233,7 +231,8 @@ def predict(task: SCB, theta: Model, batch: Batch):
     InvalidArgument : theta is no model, the batch none, or not the task's own and its tokens no native whole numbers
         from 0 to N - 1.
     """
-    linear, _ = forward(task, theta, _samples(batch))
+    linear, _ = forward(task, theta)
+    check_batch(task, batch)
     if not len(batch):
         return linear.V[:0, :]
     return _histograms(task, linear, batch) @ linear.V.T
@@ -260,7 +259,8 @@ def minibatch_loss(task: SCB, theta: Model, batch: Batch) -> float:
     InvalidArgument : theta is no model, the batch none or empty, or not the task's own and its tokens no native whole
         numbers from 0 to N - 1.
     """
-    linear, _ = forward(task, theta, _some(batch))
+    linear, _ = forward(task, theta)
+    _some(task, batch)
     residual = residuals(task, linear, _histograms(task, linear, batch), batch.output)
     return float(task.backend.xp.sum(residual * residual)) / (2 * len(batch))
 
@@ -292,7 +292,8 @@ def minibatch_gradient(task: SCB, theta: M, batch: Batch, *, projected: bool = F
     InvalidArgument : theta is no model, the batch none or empty, or not the task's own and its tokens no native whole
         numbers from 0 to N - 1; or ``projected`` is neither True nor False.
     """
-    linear, pull_back = forward(task, theta, _some(batch))
+    linear, pull_back = forward(task, theta)
+    _some(task, batch)
     projected = flag("projected", projected)
     gradient_A, gradient_V = contributions(task, linear, batch, len(batch), projected=projected)
     return pull_back(Parameters(centred(task, gradient_A) if projected else gradient_A, gradient_V))
