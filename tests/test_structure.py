@@ -43,7 +43,7 @@ def test_derivations_import_nothing_numeric(path):
 FLOORS = (
     ("errors",),
     ("checks",),
-    ("files", "flows", "memory", "processes"),
+    ("files", "flows", "memory"),
     ("kernels",),
     ("backend",),
     ("task",),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import threading
 import warnings
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from scbtheory import __version__, files, processes
+from scbtheory import __version__, files
 from scbtheory.checks import count, several
 from scbtheory.errors import BackendUnavailable, InvalidArgument, SCBError
 from scbtheory.task import SCB
@@ -26,7 +27,7 @@ from scbtheory.training import Draws, History, NoSupport, train
 __all__ = ["Point", "Run", "run_all"]
 
 PATIENCE = 10  # seconds until a scheduler has to answer
-LOADED = "scbtheory.training", "scbtheory.kernels.host"  # by what starts processes, once for all of them
+LOADED = ["scbtheory.training", "scbtheory.kernels.host"]  # by what starts processes, once for all of them
 
 
 class Point:
@@ -226,7 +227,7 @@ def _here(points: dict, jobs: int) -> Generator[tuple[str, Any]]:
     if jobs <= 1:
         yield from ((name, point()) for name, point in points.items())
         return
-    pool = processes.pool(jobs, LOADED)
+    pool = _pool(jobs)
     try:
         futures = {pool.submit(_call, point): name for name, point in points.items()}
         for future in as_completed(futures):
@@ -238,6 +239,21 @@ def _here(points: dict, jobs: int) -> Generator[tuple[str, Any]]:
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    """Processes that are no forks of this one, whose threads may hold a lock that a fork waits for without end."""
+    server = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if server else "spawn")
+    if server:
+        context.set_forkserver_preload(LOADED)
+    # The server keeps the environment in which it began.
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(dict(os.environ),))
+
+
+def _begin(environment):
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def _on_cluster(points: dict, scheduler: str) -> Generator[tuple[str, Any]]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from scbtheory import processes
 from scbtheory.errors import InvalidArgument
 from scbtheory.verification import measurements
 from scbtheory.verification.claim import KINDS, Claim
@@ -37,7 +36,7 @@ class Ledger:
         """Verify claims in ``jobs`` processes (two by default); ``done`` is called with each finished id."""
         names = [registry.find(name).id for name in dict.fromkeys(claim_ids)]
         reports = {}
-        with processes.pool(jobs or min(2, os.cpu_count() or 1), measurements.LOADED) as pool:
+        with ProcessPoolExecutor(jobs or min(2, os.cpu_count() or 1)) as pool:
             futures = {pool.submit(_verify, registry, name): name for name in names}
             for future in as_completed(futures):
                 reports[futures[future]] = future.result()

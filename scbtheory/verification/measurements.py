@@ -15,13 +15,13 @@ import platform
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from scbtheory import files, processes
+from scbtheory import files
 from scbtheory.errors import InvalidArgument
 from scbtheory.verification import profiles, sensitivity
 from scbtheory.verification.claim import Claim, ClaimReport
@@ -29,7 +29,6 @@ from scbtheory.verification.registry import CLAIMS, Registry
 
 __all__ = ["FILE", "changes", "measure", "numbers", "read", "rejections", "settings", "store", "unrecorded"]
 
-LOADED = "scbtheory.verification.registry", "sympy", "scbtheory.training", "scbtheory.kernels.host"  # once for all
 FILE = Path("book") / "measurements.json"
 CHANGES = Path("book") / "changes_of_limits.md"
 LIBRARIES = ("numpy", "scipy", "sympy", "numba")
@@ -153,7 +152,7 @@ def store(
             f"say what was changed and why in {CHANGES}, in a line '- YYYY-MM-DD {silent[0]}: …'"
         )
     held = True
-    with processes.pool(jobs, LOADED) as pool:
+    with ProcessPoolExecutor(jobs) as pool:
         waiting = {pool.submit(measure, name, registry=registry): name for name in names}
         for future in as_completed(waiting):
             name, entry = waiting[future], future.result()
