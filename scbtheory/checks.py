@@ -1,4 +1,4 @@
-"""Numbers and flags that come from outside: accepted, or refused with what came in (``InvalidArgument``)."""
+"""Numbers, flags and sequences that come from outside: accepted, or refused with what came in (``InvalidArgument``)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,20 @@ import numpy as np
 
 from scbtheory.errors import InvalidArgument
 
-__all__ = ["below", "chance", "correlation", "count", "flag", "integer", "pair", "positive", "real", "several", "whole"]
+__all__ = [
+    "below",
+    "chance",
+    "correlation",
+    "count",
+    "flag",
+    "integer",
+    "pair",
+    "positive",
+    "real",
+    "several",
+    "some",
+    "whole",
+]
 
 BOOL = (bool, np.bool_)  # the second is an index for NumPy 2.0, with a warning
 NOT_REAL = (*BOOL, str, bytes, bytearray, complex, np.complexfloating)  # of which float() makes a number, or a part
@@ -97,6 +110,14 @@ def several(name, value) -> tuple:
         return tuple(value)
     except TypeError:
         raise InvalidArgument(f"{name} is {value!r}; expected a sequence, such as a tuple") from None
+
+
+def some(name, value) -> tuple:
+    """Return a sequence that is not empty as a tuple, or refuse it."""
+    found = several(name, value)
+    if not found:
+        raise InvalidArgument(f"{name} is empty; expected at least one")
+    return found
 
 
 def correlation(task, name) -> float:

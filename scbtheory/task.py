@@ -238,10 +238,12 @@ class SCB:
 
     def _place(self, batch_size, seed, step, first):
         """Refuse what is no place in a stream of samples."""
+        room = 2**STEP_BITS // self.context_length  # a step owns 2**STEP_BITS tokens
+        below("batch_size", batch_size, room + 1)
         return (
             below("seed", seed, 2**64),
             below("step", step, 2 ** (64 - STEP_BITS)),
-            below("first", first, 2**STEP_BITS // self.context_length - batch_size + 1),  # a step owns 2**STEP_BITS
+            below("first", first, room - batch_size + 1),
         )
 
     def _latent(self, batch_size, seed, step, first):

@@ -15,6 +15,7 @@ TASK = scb.SCB.random(3, 20, 2, seed=0)
 START, TRUTH = scb.Parameters.initial(TASK), scb.Parameters.truth(TASK)
 INDEPENDENT = scb.SCB(np.outer(TASK.mu, np.ones(3)), TASK.Q)  # K_P = 0
 UNIFORM = scb.SCB(TASK.P, np.full((20, 3), 1 / 20))  # K_Q = 0
+BATCH = {"K_P": 0.2, "K_Q": 0.5, "T": 100, "N": 3, "largest": 0.5, "smallest": 0.2}
 SOFT = softmax.SoftmaxParameters.initial(TASK)
 OTHER = scb.SCB.random(3, 21, 2, seed=0)
 MANY = scb.SCB.random(300, 10, 2, seed=0)
@@ -112,6 +113,17 @@ REFUSED = {
     "one stage of a run": (lambda: sweeps.Run.of(TASK, training.Descent(4, 0.1), 0), "expected a sequence"),
     "confidence": (lambda: sweeps.paired_factor([1.0, 2.0], [2.0, 3.0], "x"), "confidence is 'x'; expected a real"),
     "steps, a bool": (lambda: dynamics.descend(steps=True, step_size=1, **SYSTEM), "steps is True; expected a whole"),
+    "a batch beyond a step": (lambda: TASK.sample(2**62, seed=1), "batch_size is 4611686018427387904; expected a wh"),
+    "threshold, N": (lambda: limits.detection_threshold(N=math.nan, T=9, false_alarm=0.1), "N is nan; expected a fin"),
+    "proximal, N": (lambda: training.proximal_batch(**{**BATCH, "N": math.nan}), "N is nan; expected a finite number"),
+    "proximal, K_Q": (lambda: training.proximal_batch(**{**BATCH, "K_Q": 1e-200}), "K_Q = 1e-200, .* more samples"),
+    "boost, K_P": (lambda: training.boost_batch(K_P=1e-300, T=1e10, largest=1), "K_P = 1e-300, .* more samples than"),
+    "boost, sign": (lambda: training.boost_batch(K_P=0.2, T=9, largest=1, sign=1e200), "sign = 1e.200 take more"),
+    "portrait": (lambda: plots.phase_portrait(starts=(), **SYSTEM), "starts is empty; expected at least one"),
+    "rise": (lambda: plots.rise([], K_P=0.2, K_Q=0.5), "lengths is empty; expected at least one"),
+    "half times": (lambda: plots.half_time_errors([], K_P=0.2, K_Q=0.5), "lengths is empty; expected at least one"),
+    "creep": (lambda: plots.creep([], K_P=0.2, K_Q=0.5), "lengths is empty; expected at least one"),
+    "the algorithm": (lambda: plots.algorithm([]), "runs is empty; expected at least one"),
     "an int beyond floats": (lambda: noise.passing(TASK, c=10**400), "c is a whole number beyond every float"),
 }  # fmt: skip
 

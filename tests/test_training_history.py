@@ -227,3 +227,10 @@ def test_the_progress_bar_shows_each_row_when_it_is_written(task, monkeypatch):
     assert [row for *_, row in shown] == rows
     assert all(samples == row[0] for _, samples, row in shown)
     assert {stage for stage, *_ in shown} == {stage.name for stage in STAGES}
+
+
+def test_histories_can_be_told_apart(task, run):
+    other = training.train(task, STAGES, seed=7)
+    assert run == run
+    assert run != other
+    assert run in [other, run]
