@@ -1,4 +1,4 @@
-"""Numbers that come from outside: accepted, or refused with what came in (``InvalidArgument``)."""
+"""Numbers, flags and sequences that come from outside: accepted, or refused with what came in (``InvalidArgument``)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,23 @@ import numpy as np
 
 from scbtheory.errors import InvalidArgument
 
-__all__ = ["below", "chance", "correlation", "count", "integer", "pair", "positive", "real"]
+__all__ = [
+    "below",
+    "chance",
+    "correlation",
+    "count",
+    "flag",
+    "integer",
+    "pair",
+    "positive",
+    "real",
+    "several",
+    "some",
+    "whole",
+]
 
 BOOL = (bool, np.bool_)  # the second is an index for NumPy 2.0, with a warning
+NOT_REAL = (*BOOL, str, bytes, bytearray, complex, np.complexfloating)  # of which float() makes a number, or a part
 
 
 def integer(name, value) -> int:
@@ -22,6 +36,20 @@ def integer(name, value) -> int:
         return operator.index(value)
     except TypeError:
         raise InvalidArgument(f"{name} is {value!r}; expected a whole number") from None
+
+
+def flag(name, value) -> bool:
+    """Return True or False, or refuse what is neither: the text ``"no"`` would count as True."""
+    if not isinstance(value, BOOL):
+        raise InvalidArgument(f"{name} is {value!r}; expected True or False")
+    return bool(value)
+
+
+def whole(name, value) -> int:
+    """Return a whole number of at least 0, or refuse it."""
+    if integer(name, value) < 0:
+        raise InvalidArgument(f"{name} is {value}; expected a whole number, at least 0")
+    return operator.index(value)
 
 
 def below(name, value, limit) -> int:
@@ -39,9 +67,9 @@ def count(name, value) -> int:
 
 
 def real(name, value) -> float:
-    """Return a finite number as a float, or refuse what is none (a bool is not)."""
+    """Return a finite number as a float, or refuse what is none (a bool is not, nor a text that reads like one)."""
     try:
-        if isinstance(value, BOOL):
+        if isinstance(value[()] if isinstance(value, np.ndarray) else value, NOT_REAL):
             raise TypeError
         number = float(value)
     except (TypeError, ValueError):
@@ -74,6 +102,22 @@ def pair(name, value) -> tuple[float, float]:
     except (TypeError, ValueError):
         raise InvalidArgument(f"{name} is {value!r}; expected two numbers, (alpha, beta)") from None
     return real(name, alpha), real(name, beta)
+
+
+def several(name, value) -> tuple:
+    """Return a sequence as a tuple, or refuse what is none, such as one of the things that it should hold."""
+    try:
+        return tuple(value)
+    except TypeError:
+        raise InvalidArgument(f"{name} is {value!r}; expected a sequence, such as a tuple") from None
+
+
+def some(name, value) -> tuple:
+    """Return a sequence that is not empty as a tuple, or refuse it."""
+    found = several(name, value)
+    if not found:
+        raise InvalidArgument(f"{name} is empty; expected at least one")
+    return found
 
 
 def correlation(task, name) -> float:

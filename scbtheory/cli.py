@@ -33,12 +33,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"scbtheory: {error.name} is not installed: pip install 'scbtheory[book]'", file=sys.stderr)
         return 2
+    except MemoryError as error:
+        print(f"scbtheory: out of memory: {error}".removesuffix(": "), file=sys.stderr)
+        return 2
     except OSError as error:  # a full disk, a folder that may not be written to
         where = f"{error.filename}: " if error.filename else ""
         print(f"scbtheory: {where}{error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("scbtheory: interrupted; nothing was changed", file=sys.stderr)
+        print("scbtheory: interrupted", file=sys.stderr)
         return 130
 
 
@@ -239,7 +242,7 @@ def _assignment(text: str) -> tuple[str, object]:
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or text == "0":
+    if not (text.isascii() and text.isdigit() and int(text)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return int(text)
 

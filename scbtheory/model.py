@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 
 from scbtheory.backend import same
-from scbtheory.checks import below
+from scbtheory.checks import below, flag
 from scbtheory.errors import InvalidArgument, MixedBackends, ShapeMismatch
 from scbtheory.task import SCB, Batch
 
@@ -121,7 +121,7 @@ class Parameters(Model):
         rng = np.random.Generator(np.random.Philox(below("seed", seed, 2**64)))
         T, N, mu = task.context_length, task.vocab_size, task._host_mu
         A, V = rng.standard_normal((T, N)) / T**0.5, rng.standard_normal((N, N)) / N**0.5
-        if admissible:
+        if flag("admissible", admissible):
             A = A - A.mean(axis=0) + 1 / T
             V = V - V.mean(axis=0)
             V = V - np.outer(V @ mu, np.ones(N)) + np.outer(mu, np.ones(N))
@@ -132,18 +132,25 @@ class Parameters(Model):
         return self, lambda gradient: gradient
 
 
-def check(task: SCB, theta: Parameters, batch: Batch | None = None) -> None:
+def check(task: SCB, theta: Parameters) -> None:
     """Refuse arrays of another shape, array library, device or (parameters) precision than the task's."""
+    if not isinstance(theta, Parameters):
+        raise InvalidArgument(f"theta is {_kind(theta)}; expected Parameters: attention A and value V")
     N, T = task.vocab_size, task.context_length
     check_array(task, "A", theta.A, (T, N))
     check_array(task, "V", theta.V, (N, N))
-    if batch is not None:
-        check_array(task, "batch.tokens", batch.tokens, (len(batch), T), real=False)
-        for name in ("trigger", "output"):
-            check_array(task, f"batch.{name}", getattr(batch, name), (len(batch),), real=False)
-        if not batch.drawn:
-            for name in ("tokens", "trigger", "output"):
-                _check_range(task, f"batch.{name}", getattr(batch, name))
+
+
+def check_batch(task: SCB, batch: Batch) -> None:
+    """Refuse samples of another shape, array library or device than the task's, or with other tokens than it has."""
+    if not isinstance(batch, Batch):
+        raise InvalidArgument(f"batch is {_kind(batch)}; expected a Batch, such as task.sample(64, seed=0)")
+    check_array(task, "batch.tokens", batch.tokens, (len(batch), task.context_length), real=False)
+    for name in ("trigger", "output"):
+        check_array(task, f"batch.{name}", getattr(batch, name), (len(batch),), real=False)
+    if not 0 < batch.drawn <= task.vocab_size:  # compiled loops write where these numbers say
+        for name in ("tokens", "trigger", "output"):
+            _check_range(task, f"batch.{name}", getattr(batch, name))
 
 
 def _check_range(task, name, array):
@@ -180,20 +187,27 @@ def _check_library(task, name, array, *, real=True):
         )
 
 
-def forward(task: SCB, theta: M, batch: Batch | None = None) -> tuple[Parameters, Callable[[Parameters], M]]:
+def forward(task: SCB, theta: M) -> tuple[Parameters, Callable[[Parameters], M]]:
     """Return ``theta.forward(task)``; refuse what :func:`check` refuses."""
+    if not isinstance(theta, Model):
+        raise InvalidArgument(f"theta is {_kind(theta)}; expected a model, such as Parameters.initial(task)")
     for name, array in theta.arrays().items():
         _check_library(task, name, array)  # before anything is computed from it
     linear, pull_back = theta.forward(task)
-    check(task, linear, batch)
+    check(task, linear)
     return linear, pull_back
 
 
-def _some(batch):
-    """The batch, unless it is empty: a mean is over at least one sample."""
+def _kind(value) -> str:
+    """What a message calls something of a wrong kind, which may be too long to show."""
+    return "None" if value is None else f"of type {type(value).__name__}"
+
+
+def _some(task, batch):
+    """Refuse what :func:`check_batch` refuses, and an empty batch: a mean is over at least one sample."""
+    check_batch(task, batch)
     if not len(batch):
         raise InvalidArgument("the batch is empty; expected at least one sample to average over")
-    return batch
 
 
 def predict(task: SCB, theta: Model, batch: Batch):
@@ -214,9 +228,11 @@ def predict(task: SCB, theta: Model, batch: Batch):
     ------
     MixedBackends : an array is of another array library, device or (``theta`` only) precision than the task.
     ShapeMismatch : an array of ``theta`` or ``batch`` has another shape than the task asks for.
-    InvalidArgument : a batch made by hand has tokens that are no native whole numbers from 0 to N - 1.
+    InvalidArgument : theta is no model, the batch none, or not the task's own and its tokens no native whole numbers
+        from 0 to N - 1.
     """
-    linear, _ = forward(task, theta, batch)
+    linear, _ = forward(task, theta)
+    check_batch(task, batch)
     if not len(batch):
         return linear.V[:0, :]
     return _histograms(task, linear, batch) @ linear.V.T
@@ -240,9 +256,11 @@ def minibatch_loss(task: SCB, theta: Model, batch: Batch) -> float:
     ------
     MixedBackends : an array is of another array library, device or (``theta`` only) precision than the task.
     ShapeMismatch : an array of ``theta`` or ``batch`` has another shape than the task asks for.
-    InvalidArgument : the batch is empty, or made by hand with tokens that are no native whole numbers from 0 to N - 1.
+    InvalidArgument : theta is no model, the batch none or empty, or not the task's own and its tokens no native whole
+        numbers from 0 to N - 1.
     """
-    linear, _ = forward(task, theta, _some(batch))
+    linear, _ = forward(task, theta)
+    _some(task, batch)
     residual = residuals(task, linear, _histograms(task, linear, batch), batch.output)
     return float(task.backend.xp.sum(residual * residual)) / (2 * len(batch))
 
@@ -271,9 +289,12 @@ def minibatch_gradient(task: SCB, theta: M, batch: Batch, *, projected: bool = F
     ------
     MixedBackends : an array is of another array library, device or (``theta`` only) precision than the task.
     ShapeMismatch : an array of ``theta`` or ``batch`` has another shape than the task asks for.
-    InvalidArgument : the batch is empty, or made by hand with tokens that are no native whole numbers from 0 to N - 1.
+    InvalidArgument : theta is no model, the batch none or empty, or not the task's own and its tokens no native whole
+        numbers from 0 to N - 1; or ``projected`` is neither True nor False.
     """
-    linear, pull_back = forward(task, theta, _some(batch))
+    linear, pull_back = forward(task, theta)
+    _some(task, batch)
+    projected = flag("projected", projected)
     gradient_A, gradient_V = contributions(task, linear, batch, len(batch), projected=projected)
     return pull_back(Parameters(centred(task, gradient_A) if projected else gradient_A, gradient_V))
 

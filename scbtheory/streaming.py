@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scbtheory.checks import below, count
+from scbtheory.checks import below, count, flag
 from scbtheory.errors import InvalidArgument
 from scbtheory.kernels import choose, packing
 from scbtheory.kernels.stream import STEP_BITS, Stream
@@ -65,14 +65,14 @@ def gradient(
 
     Raises
     ------
-    InvalidArgument : a number is out of range, or the tokens of one part do not fit the available memory.
+    InvalidArgument : a number or flag is out of range, or the tokens of one part do not fit the available memory.
     MixedBackends : ``theta`` is of another array library, device or precision than the task.
     ShapeMismatch : ``theta`` has other sizes than the task.
     """
     batch_size, memory = count("batch_size", batch_size), count("memory", memory)
     linear, pull_back = forward(task, theta)
     loops, a_byte = task.backend.kernels, task.vocab_size <= packing.CODES
-    packed = packed and a_byte
+    projected, packed = flag("projected", projected), flag("packed", packed) and a_byte
     whole, grouped = getattr(loops, "step_gradient", None), getattr(loops, "grouped_gradient", None)
     if whole is None and grouped is not None and (packed or (a_byte and not loops.few(task, batch_size, packed))):
         whole = grouped

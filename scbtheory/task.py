@@ -15,13 +15,7 @@ import numpy as np
 from scbtheory import memory
 from scbtheory.backend import NAMES, Backend, get_backend, same
 from scbtheory.checks import below, count
-from scbtheory.errors import (
-    InvalidArgument,
-    InvalidTask,
-    NotADistribution,
-    ReducibleChain,
-    ShapeMismatch,
-)
+from scbtheory.errors import InvalidArgument, InvalidTask, NotADistribution, ReducibleChain, ShapeMismatch
 from scbtheory.kernels import choose, packing
 from scbtheory.kernels.stream import STEP_BITS, Stream
 
@@ -43,7 +37,8 @@ class Batch:
 
     Attributes
     ----------
-    drawn : whether this package drew them, so that their numbers need no check of their range; a changed copy is not.
+    drawn : N of the task that drew them, on NumPy into arrays that cannot be written to: for a task of as many tokens
+        their numbers need no check of their range. 0 for a batch made by hand, and for a changed or pickled copy.
     """
 
     tokens: Any
@@ -51,14 +46,17 @@ class Batch:
     output: Any
     position: Any
 
-    drawn: bool = field(default=False, init=False, repr=False)
+    drawn: int = field(default=0, init=False, repr=False)
 
     @classmethod
-    def _of(cls, *arrays) -> Batch:
-        """A batch whose numbers are in range by construction."""
-        batch = cls(*arrays)
-        object.__setattr__(batch, "drawn", True)
+    def _of(cls, vocab_size, *arrays) -> Batch:
+        """A batch whose numbers are in range by construction, and stay there."""
+        batch = cls(*map(_kept, arrays))
+        object.__setattr__(batch, "drawn", vocab_size)
         return batch
+
+    def __reduce__(self):
+        return Batch, (self.tokens, self.trigger, self.output, self.position)  # a copy's arrays can be written to
 
     def __len__(self) -> int:
         return self.trigger.shape[0]
@@ -98,10 +96,9 @@ class SCB:
             raise ShapeMismatch(f"Q has shape {shape}; expected (T, {N}): one column for each token of P")
         host_P, host_Q = _columns("P", host_P), _columns("Q", host_Q)
         self._host_mu = _stationary(host_P)
-        # On NumPy the arrays below are these: a task's law cannot be edited.
+        # A task's law cannot be edited: on NumPy the arrays below are these, or rounded to its precision.
         self._host_P, self._host_Q, self._host_mu = (_kept(x) for x in (host_P, host_Q, self._host_mu))
-        self.P, self.Q = self.backend.asarray(host_P), self.backend.asarray(host_Q)
-        self.mu = self.backend.asarray(self._host_mu)
+        self.P, self.Q, self.mu = (_kept(self.backend.asarray(x)) for x in (host_P, host_Q, self._host_mu))
 
     @classmethod
     def random(cls, vocab_size: int, context_length: int, sparsity: int, *, seed: int = 0, **options) -> SCB:
@@ -156,7 +153,7 @@ class SCB:
     @cached_property
     def C(self):
         r""":math:`C = \mathrm{diag}(\mu) - \mu\mu^\top`, the covariance of a one-hot token, (N, N)."""
-        return self.backend.asarray(_kept(np.diag(self._host_mu) - np.outer(self._host_mu, self._host_mu)))
+        return _kept(self.backend.asarray(np.diag(self._host_mu) - np.outer(self._host_mu, self._host_mu)))
 
     @cached_property
     def token_dtype(self):
@@ -241,10 +238,12 @@ class SCB:
 
     def _place(self, batch_size, seed, step, first):
         """Refuse what is no place in a stream of samples."""
+        room = 2**STEP_BITS // self.context_length  # a step owns 2**STEP_BITS tokens
+        below("batch_size", batch_size, room + 1)
         return (
             below("seed", seed, 2**64),
             below("step", step, 2 ** (64 - STEP_BITS)),
-            below("first", first, 2**STEP_BITS // self.context_length - batch_size + 1),  # a step owns 2**STEP_BITS
+            below("first", first, room - batch_size + 1),
         )
 
     def _latent(self, batch_size, seed, step, first):
@@ -262,7 +261,7 @@ class SCB:
         output = choose(Stream.of(seed, step, OUTPUTS), index, self._output_cdfs, copied)
         dtype = self.token_dtype
         trigger, output = self.backend.asarray(trigger, dtype), self.backend.asarray(output, dtype)
-        return Batch._of(tokens, trigger, output, position)
+        return Batch._of(self.vocab_size, tokens, trigger, output, position)
 
     @cached_property
     def _trigger_cdf(self):
@@ -391,7 +390,8 @@ def distribution_function(probabilities) -> np.ndarray:
     return _kept(cdf)
 
 
-def _kept(array) -> np.ndarray:
-    """The same array, for keeping: nobody who is given it can change it."""
-    array.flags.writeable = False
+def _kept(array):
+    """The same array, for keeping: nobody who is given it can change it, where its library can forbid that."""
+    if isinstance(array, np.ndarray):
+        array.setflags(write=False)
     return array

@@ -106,7 +106,7 @@ def test_a_process_cut_short_changes_nothing_and_a_second_one_is_refused(good, c
     wait_until(lambda: not listed(scratch))
     if how == signal.SIGINT:
         assert process.returncode == 130
-        assert last_line((good / "log").read_text()) == "scbtheory: interrupted; nothing was changed"
+        assert last_line((good / "log").read_text()) == "scbtheory: interrupted"
     else:
         assert listed(good / "_build") != ["html"], "a killed process cannot tidy up"
         with workplace(good, "refresh"):  # the next one does
@@ -163,6 +163,13 @@ def test_a_book_that_cannot_take_its_place_leaves_the_last_one(good, monkeypatch
         with pytest.raises(PermissionError):
             rendering.render(good, good / "_build" / "html")
     assert whole(good)
+
+
+def test_a_first_book_that_cannot_take_its_place_says_why(good, monkeypatch):
+    rendered(monkeypatch)
+    monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(PermissionError("no")))
+    with pytest.raises(PermissionError, match="no"):
+        rendering.render(good, good / "_build" / "first")
 
 
 def test_a_process_killed_between_two_books_has_lost_none(good, monkeypatch):

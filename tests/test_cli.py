@@ -50,7 +50,17 @@ def test_interrupting_is_exit_code_130(project, monkeypatch, capsys):
 
     monkeypatch.setattr(book, "build", interrupt)
     assert cli.main(["book"]) == 130
-    assert "nothing was changed" in capsys.readouterr().err
+    assert capsys.readouterr().err == "scbtheory: interrupted\n"  # what changed until then is not known here
+
+
+@pytest.mark.parametrize(("words", "line"), [(["Unable to allocate"], ": Unable to allocate"), ([], "")])
+def test_what_does_not_fit_the_memory_is_one_line_and_exit_code_2(project, monkeypatch, capsys, words, line):
+    def fill(*_, **__):
+        raise MemoryError(*words)
+
+    monkeypatch.setattr(book, "build", fill)
+    assert cli.main(["book"]) == 2
+    assert capsys.readouterr().err == f"scbtheory: out of memory{line}\n"
 
 
 @pytest.mark.parametrize(("flags", "runs"), [([], True), (["--no-execute"], False)])
@@ -107,6 +117,8 @@ def test_run_takes_what_most_chapters_have_as_options(project, monkeypatch, caps
         ["run", "moments", "--profile", "huge", "--output", "others"],
         ["render"],
         ["book", "--jobs", "0"],
+        ["book", "--jobs", "00"],
+        ["book", "--jobs", "²"],
         ["publish"],
         [],
     ],

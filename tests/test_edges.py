@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import scbtheory as scb
-from scbtheory import dynamics, flows, limits, noise, plots, softmax, streaming, training, transfer
+from scbtheory import dynamics, flows, limits, noise, plots, softmax, streaming, sweeps, training, transfer
 from scbtheory.errors import InvalidArgument, MixedBackends, NotADistribution, ShapeMismatch
 
 SYSTEM = {"K_P": 0.2, "K_Q": 0.5, "T": 100}
@@ -15,6 +15,8 @@ TASK = scb.SCB.random(3, 20, 2, seed=0)
 START, TRUTH = scb.Parameters.initial(TASK), scb.Parameters.truth(TASK)
 INDEPENDENT = scb.SCB(np.outer(TASK.mu, np.ones(3)), TASK.Q)  # K_P = 0
 UNIFORM = scb.SCB(TASK.P, np.full((20, 3), 1 / 20))  # K_Q = 0
+BATCH = {"K_P": 0.2, "K_Q": 0.5, "T": 100, "N": 3, "largest": 0.5, "smallest": 0.2}
+SOFT = softmax.SoftmaxParameters.initial(TASK)
 OTHER = scb.SCB.random(3, 21, 2, seed=0)
 MANY = scb.SCB.random(300, 10, 2, seed=0)
 NOTHING = scb.task.Batch(np.zeros((0, 20), np.uint8), *(np.zeros(0, np.uint8) for _ in range(2)), np.zeros(0, np.int64))
@@ -84,6 +86,44 @@ REFUSED = {
     "loss of nothing": (lambda: scb.model.minibatch_loss(TASK, START, NOTHING), "the batch is empty"),
     "gradient of nothing": (lambda: scb.model.minibatch_gradient(TASK, START, NOTHING), "the batch is empty"),
     "moments": (lambda: training.MomentStart(1, "often"), "false_alarm is 'often'; expected a real number"),
+    "a text": (lambda: dynamics.stages(K_P="0.3", K_Q=0.5, T=100), "K_P is '0.3'; expected a real number"),
+    "a text of digits": (lambda: dynamics.linearised_until(error=".1", **SYSTEM), "error is '.1'; expected a real"),
+    "a text, alpha": (lambda: dynamics.rounding_interval(alpha="0.5", q_min=0.1, T=9), "alpha is '0.5'; expected a r"),
+    "a text, delta": (lambda: limits.samples(TASK, 0.1, "0.5"), "delta is '0.5'; expected a real number"),
+    "a text, amount": (lambda: transfer.shifted(TASK, TASK.P, "0.5"), "amount is '0.5'; expected a real number"),
+    "a text, chance": (lambda: noise.sign_batch(TASK, "0.9", step_size=0.1), "probability is '0.9'; expected a real n"),
+    "bytes": (lambda: training.algorithm(TASK, K_P=b"0.3"), "K_P is b'0.3'; expected a real number"),
+    "a complex number": (lambda: dynamics.lift(TASK, np.complex128(1 + 2j), 0), r"alpha is \S*1\+2j\S*; expected a"),
+    "a text in an array": (lambda: dynamics.lift(TASK, np.array("1"), 0), r"alpha is array.*; expected a real number"),
+    "flag, packed": (lambda: training.train(TASK, training.sgd(0.1), packed="no"), "packed is 'no'; expected True or"),
+    "flag, projected": (lambda: training.Descent(4, 0.1, projected="no"), "Descent.projected is 'no'; expected True"),
+    "flag, balanced": (lambda: dynamics.System(balanced="no", **SYSTEM), "balanced is 'no'; expected True or False"),
+    "flag, matrices": (lambda: dynamics.matrix_flow(TASK, START, 1.0, balanced="no"), "balanced is 'no'; expected T"),
+    "flag, gradient": (lambda: scb.model.minibatch_gradient(TASK, START, TASK.sample(2, seed=0), projected=1),
+                       "projected is 1; expected True or False"),
+    "flag, streamed": (lambda: streaming.gradient(TASK, START, 2, seed=0, packed="no"), "packed is 'no'; expected T"),
+    "flag, exact": (lambda: noise.sign_noise(TASK, exact="no"), "exact is 'no'; expected True or False"),
+    "no model": (lambda: scb.population.loss(TASK, None), "theta is None; expected a model"),
+    "another model": (lambda: dynamics.reduce(TASK, SOFT), "theta is of type SoftmaxParameters; expected Parameters"),
+    "another model's noise": (lambda: noise.noise_scale(TASK, SOFT), "theta is of type SoftmaxParameters; expected P"),
+    "another model's loss": (lambda: scb.landscape.excess_loss(TASK, SOFT), "theta is of type SoftmaxParameters; exp"),
+    "no batch": (lambda: scb.model.predict(TASK, START, None), "batch is None; expected a Batch"),
+    "tokens alone": (lambda: scb.model.minibatch_loss(TASK, START, TASK.Q), "batch is of type ndarray; expected a B"),
+    "one stage": (lambda: training.train(TASK, training.Descent(4, 0.1)), r"stages is Descent\(.*; expected a seq"),
+    "one stage of a run": (lambda: sweeps.Run.of(TASK, training.Descent(4, 0.1), 0), "expected a sequence"),
+    "confidence": (lambda: sweeps.paired_factor([1.0, 2.0], [2.0, 3.0], "x"), "confidence is 'x'; expected a real"),
+    "steps, a bool": (lambda: dynamics.descend(steps=True, step_size=1, **SYSTEM), "steps is True; expected a whole"),
+    "a batch beyond a step": (lambda: TASK.sample(2**62, seed=1), "batch_size is 4611686018427387904; expected a wh"),
+    "threshold, N": (lambda: limits.detection_threshold(N=math.nan, T=9, false_alarm=0.1), "N is nan; expected a fin"),
+    "proximal, N": (lambda: training.proximal_batch(**{**BATCH, "N": math.nan}), "N is nan; expected a finite number"),
+    "proximal, K_Q": (lambda: training.proximal_batch(**{**BATCH, "K_Q": 1e-200}), "K_Q = 1e-200, .* more samples"),
+    "boost, K_P": (lambda: training.boost_batch(K_P=1e-300, T=1e10, largest=1), "K_P = 1e-300, .* more samples than"),
+    "boost, sign": (lambda: training.boost_batch(K_P=0.2, T=9, largest=1, sign=1e200), "sign = 1e.200 take more"),
+    "portrait": (lambda: plots.phase_portrait(starts=(), **SYSTEM), "starts is empty; expected at least one"),
+    "rise": (lambda: plots.rise([], K_P=0.2, K_Q=0.5), "lengths is empty; expected at least one"),
+    "half times": (lambda: plots.half_time_errors([], K_P=0.2, K_Q=0.5), "lengths is empty; expected at least one"),
+    "creep": (lambda: plots.creep([], K_P=0.2, K_Q=0.5), "lengths is empty; expected at least one"),
+    "the algorithm": (lambda: plots.algorithm([]), "runs is empty; expected at least one"),
     "an int beyond floats": (lambda: noise.passing(TASK, c=10**400), "c is a whole number beyond every float"),
 }  # fmt: skip
 

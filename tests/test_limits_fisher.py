@@ -162,3 +162,27 @@ def test_a_step_of_em_shares_out_each_sample():
     found = fit.em(q, V)
     np.testing.assert_allclose(found[0], new_q / new_q.sum(axis=1, keepdims=True), atol=1e-9)
     np.testing.assert_allclose(found[1], new_V / new_V.sum(axis=0), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["tokens", "trigger", "output"])
+@pytest.mark.parametrize("wrong", [-1, 3, 0.5])
+def test_counts_refuse_what_is_no_token(name, wrong):
+    task = scb.SCB.random(3, 6, 2, seed=0)
+    batch, on = task.sample(9, seed=1), task.Q > 0
+    parts = {n: getattr(batch, n).astype(type(wrong) if n == name else int) for n in ("tokens", "trigger", "output")}
+    parts[name][:] = wrong
+    with pytest.raises(InvalidArgument, match=rf"{name} has the type .*; expected whole numbers from 0 to 2"):
+        limits.Counts.empty(on).add(**parts)
+    with pytest.raises(ShapeMismatch, match="expected"):
+        limits.Counts.empty(on).add(batch.tokens, batch.trigger, batch.output[:3])
+
+
+def test_counts_are_equal_if_they_count_the_same():
+    task = scb.SCB.random(3, 6, 2, seed=0)
+    first, second = (limits.Counts.empty(task.Q > 0) for _ in range(2))
+    assert first == second
+    batch = task.sample(9, seed=1)
+    more = first.add(batch.tokens, batch.trigger, batch.output)
+    assert more != first
+    assert more == second.add(batch.tokens, batch.trigger, batch.output)
+    assert more != "counts"

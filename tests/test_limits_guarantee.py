@@ -10,8 +10,10 @@ from scipy.stats import binom
 
 import scbtheory as scb
 from scbtheory import limits, noise
-from scbtheory.errors import InvalidArgument
+from scbtheory.errors import InvalidArgument, ShapeMismatch
 from scbtheory.limits import _guarantee
+
+LONG, MANY = scb.SCB.random(4, 31, 2, seed=1), scb.SCB.random(5, 30, 2, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -245,3 +247,31 @@ def test_the_promised_numbers_are_those_of_the_stated_chances(task):
         least = int(np.argmin([larger(v) for v in grid]))
         low, high = grid[max(least - 1, 0)], grid[min(least + 1, 199)]
     assert found.estimate == pytest.approx(larger(grid[least]), abs=2)
+
+
+@pytest.mark.parametrize(
+    ("use", "error", "message"),
+    [
+        (
+            lambda t, b: limits.support_by_entries(t, LONG.sample(9, seed=0), 0.1),
+            ShapeMismatch,
+            "batch.tokens has shape",
+        ),
+        (
+            lambda t, b: limits.estimate_by_moments(t, LONG.sample(9, seed=0), t.Q > 0),
+            ShapeMismatch,
+            "batch.tokens has",
+        ),
+        (lambda t, b: limits.estimate_by_moments(t, b, LONG.Q > 0), ShapeMismatch, r"on has shape \(31, 4\)"),
+        (
+            lambda t, b: limits.support_by_entries(t, MANY.sample(99, seed=0), 0.1),
+            InvalidArgument,
+            "entries from 0 to 4",
+        ),
+        (lambda t, b: limits.support_by_entries(t, b, np.nan), InvalidArgument, "level is nan"),
+        (lambda t, b: limits.support_by_entries(t, b.tokens, 0.1), InvalidArgument, "batch is of type ndarray"),
+    ],
+)
+def test_samples_and_supports_of_another_task_are_refused(task, use, error, message):
+    with pytest.raises(error, match=message):
+        use(task, task.sample(9, seed=0))

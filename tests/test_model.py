@@ -1,4 +1,6 @@
+import copy
 import dataclasses
+import pickle
 
 import autograd
 import autograd.numpy as anp
@@ -296,3 +298,30 @@ def test_entries_of_a_batch_that_are_no_tokens_are_refused(name, wrong):
     low, high = array.min(), array.max()
     with pytest.raises(InvalidArgument, match=rf"batch.{name} has entries from {low} to {high}; .* from 0 to 2"):
         scb.model.minibatch_loss(task, scb.Parameters.initial(task), dataclasses.replace(batch, **{name: array}))
+
+
+@BATCH_USES
+def test_a_batch_of_a_task_of_more_tokens_is_refused(use):
+    task = scb.SCB.random(3, 50, 2, seed=0)
+    with pytest.raises(InvalidArgument, match=r"batch.tokens has entries from 0 to 3; expected tokens from 0 to 2"):
+        use(task, scb.Parameters.initial(task), scb.SCB.random(4, 50, 2, seed=0).sample(64, seed=1))
+
+
+@pytest.mark.parametrize("name", ["tokens", "trigger", "output", "position"])
+@pytest.mark.parametrize("draw", ["sample", "sample_at"])
+def test_what_was_drawn_cannot_be_edited(draw, name):
+    task = scb.SCB.random(3, 6, 2, seed=0)
+    where = [np.zeros((1, 3), int)] if draw == "sample_at" else []
+    batch = getattr(task, draw)(*where, 4, seed=1)
+    with pytest.raises(ValueError, match="read-only"):
+        getattr(batch, name)[:] = 255
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda batch: pickle.loads(pickle.dumps(batch))])
+def test_a_copied_batch_can_be_edited_and_is_looked_at_again(copied):
+    task = scb.SCB.random(3, 6, 2, seed=0)
+    batch = copied(task.sample(4, seed=1))
+    assert batch == task.sample(4, seed=1)
+    batch.output[:] = 255
+    with pytest.raises(InvalidArgument, match=r"batch.output has entries from 255 to 255"):
+        scb.model.minibatch_gradient(task, scb.Parameters.initial(task), batch)

@@ -1,5 +1,7 @@
 """What the noise formulas refuse, and that they say what came in."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -78,3 +80,22 @@ def test_other_shapes_and_libraries_are_refused(strict):
             function(TASK, other)
         with pytest.raises(MixedBackends):
             function(TASK, foreign)
+
+
+@pytest.mark.parametrize("threshold", [-1.0, math.nan, math.inf, "0.1", np.array([0.1, -1.0, 0.1]), np.full(3, np.nan)])
+def test_a_threshold_is_not_negative(threshold):
+    with pytest.raises(InvalidArgument, match="threshold is"):
+        noise.proximal_step(TASK, THETA.A, THETA.A, step_size=0.1, threshold=threshold)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda short: noise.proximal_step(TASK, short, short, step_size=0.1, threshold=0.1),
+        lambda short: noise.proximal_step(TASK, THETA.A, THETA.A, step_size=0.1, threshold=short),
+        lambda short: scb.transfer.noise_factor(TASK, short),
+    ],
+)
+def test_arrays_of_another_size_are_refused(call):
+    with pytest.raises(ShapeMismatch, match="shape"):
+        call(np.zeros((5, 3)))

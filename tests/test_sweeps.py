@@ -1,7 +1,11 @@
 """Comparisons: the same samples for all, divergence counted, bands and factors that say what they say."""
 
+import os
+import sys
+
 import numpy as np
 import pytest
+from points import Where
 from scipy import stats
 
 import scbtheory as scb
@@ -173,6 +177,14 @@ def test_a_factor_counts_what_is_no_number_against_the_claim():
 def test_jobs_are_counted(task):
     with pytest.raises(InvalidArgument, match="jobs"):
         sweeps.run_all([sweeps.Run.of(task, training.sgd(0.1), 0, max_samples=1)], jobs=0)
+
+
+def test_points_that_a_session_defines_are_computed_here(monkeypatch):
+    monkeypatch.setattr(Where, "__module__", "__main__")
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    with pytest.warns(UserWarning, match="interactive session"):
+        found = sweeps.run_all([Where(1), Where(2)], jobs=2)
+    assert {process for process, *_ in found} == {os.getpid()}
 
 
 def test_a_seeds_variants_share_their_draws_and_end_as_they_would_apart(task, monkeypatch):

@@ -14,6 +14,7 @@ from pathlib import Path
 import distributed
 import numpy as np
 import pytest
+from points import Fatal, Logged, Where
 
 import scbtheory as scb
 from scbtheory import sweeps, training
@@ -21,28 +22,6 @@ from scbtheory.errors import BackendUnavailable, InvalidArgument, SCBError
 
 TASK = scb.SCB.random(3, 60, 2, seed=0)
 ROOT = Path(__file__).parents[1]
-
-
-@dataclass(frozen=True)
-class Logged(sweeps.Point):
-    """A number squared, with a line in a file each time that it is computed."""
-
-    number: int
-    log: str
-    wrong: bool = False
-
-    def __call__(self):
-        with open(self.log, "a") as file:
-            file.write(f"{self.number}\n")
-        if self.wrong:
-            raise ZeroDivisionError(f"of {self.number}")
-        return self.number**2
-
-
-@dataclass(frozen=True)
-class Fatal(sweeps.Point):
-    def __call__(self):
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def computed(path):
@@ -140,8 +119,24 @@ def test_what_has_no_name_is_not_kept(tmp_path):
 
 def test_a_killed_process_is_one_line(tmp_path):
     points = [Fatal(), Logged(1, str(tmp_path / "log"))]
-    with pytest.raises(SCBError, match="a process of the sweep was killed"):
+    with pytest.raises(SCBError, match=r"a process of the sweep was killed: out of memory, or .*__name__"):
         sweeps.run_all(points, jobs=2, cache=tmp_path / "cache")
+
+
+def test_processes_are_no_forks_of_this_one_and_have_its_environment(monkeypatch):
+    """Forks of a process with threads may wait for ever, and Python 3.12 and newer warn of them."""
+    for profile in ("quick", "full"):
+        monkeypatch.setenv("SCB_PROFILE", profile)
+        found = sweeps.run_all([Where(0), Where(1)], jobs=2)
+        assert all(os.getpid() not in (process, parent) for process, parent, _ in found)
+        assert all(seen == profile for *_, seen in found)
+
+
+def test_two_classes_of_one_name_are_two_points():
+    other = dataclass(frozen=True)(type("Where", (sweeps.Point,), {"__annotations__": {"number": int}}))
+    other.__module__ = "elsewhere"
+    assert repr(other(3)) == repr(Where(3))
+    assert other(3).key() != Where(3).key() == Where(3).key()
 
 
 def test_without_distributed_a_scheduler_is_refused(monkeypatch):

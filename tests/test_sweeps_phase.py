@@ -90,3 +90,15 @@ def test_a_forecast_counts_the_tokens_of_training(diagram):
 def test_what_has_no_diagram_is_refused(changed, message):
     with pytest.raises(InvalidArgument, match=message):
         sweeps.phase_diagram(**SIZES | changed)
+
+
+@pytest.mark.parametrize("T", [0, 1, 1.5])
+def test_a_forecast_needs_a_context_to_attend_to(diagram, T):
+    with pytest.raises(InvalidArgument, match=rf"T is {T}; expected"):
+        diagram.forecast(T)
+    assert diagram.forecast(2).steps > 0
+
+
+def test_diagrams_can_be_compared_by_what_they_are(diagram):
+    assert diagram == diagram
+    assert diagram != sweeps.PhaseDiagram(**vars(diagram))

@@ -171,6 +171,13 @@ def test_what_a_task_keeps_cannot_be_edited():
             array /= 2
 
 
+def test_a_task_of_single_precision_cannot_be_edited_either():
+    task = scb.SCB.random(3, 20, 2, seed=0).on(dtype="float32")
+    for array in (task.P, task.Q, task.mu, task.C):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0
+
+
 def test_equality_looks_at_the_arrays_and_nothing_is_hashed():
     task = scb.SCB.random(3, 20, 2, seed=0)
     theta, other = scb.Parameters.truth(task), scb.Parameters.initial(task)

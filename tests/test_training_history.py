@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import scbtheory as scb
-from scbtheory import training
+from scbtheory import sweeps, training
 from scbtheory.errors import InvalidArgument, ShapeMismatch
 from scbtheory.training import Boost, Descent, History, Learner, Proximal, Refit, Round, _run
 
@@ -173,6 +173,23 @@ def test_numpy_numbers_are_pythons_own_in_stages_and_checkpoints(task, tmp_path)
     assert same == whole.theta
 
 
+def test_a_flag_of_numpy_is_one_and_a_stage_that_has_it_is_saved(task, tmp_path):
+    stage = Descent(32, 0.1, projected=np.bool_(True))
+    assert stage == Descent(32, 0.1, projected=True)
+    training.train(task, (stage,), max_samples=64, checkpoint=tmp_path / "run.npz")
+
+
+def test_a_run_that_left_every_bound_is_saved_as_it_is(task, tmp_path):
+    path, stages = tmp_path / "run.npz", training.sgd(1e300, batch_size=4)
+    found = training.train(task, stages, max_samples=400, checkpoint=path)
+    assert found.divergence.size == np.inf
+    for again in (History.load(path), training.train(task, stages, max_samples=400, checkpoint=path)):
+        assert again.divergence == found.divergence
+        same_bits(again, found)
+    (kept,) = sweeps.run_all([sweeps.Run.of(task, stages, 0, max_samples=400)], cache=tmp_path)
+    assert kept.status == "diverged"
+
+
 def test_a_smaller_budget_than_was_used_is_refused(task, tmp_path):
     stages, where = (Descent(32, 0.1),), tmp_path / "run.npz"
     training.train(task, stages, max_samples=320, checkpoint=where)
@@ -210,3 +227,10 @@ def test_the_progress_bar_shows_each_row_when_it_is_written(task, monkeypatch):
     assert [row for *_, row in shown] == rows
     assert all(samples == row[0] for _, samples, row in shown)
     assert {stage for stage, *_ in shown} == {stage.name for stage in STAGES}
+
+
+def test_histories_can_be_told_apart(task, run):
+    other = training.train(task, STAGES, seed=7)
+    assert run == run
+    assert run != other
+    assert run in [other, run]

@@ -167,3 +167,12 @@ def test_the_truth_itself_and_its_mirror_image_meet_cauchy_and_schwarz(sign):
     transfer.velocity(0.1, 0.2, 0.3, K_hat=0.3, K_cross=sign * 0.3, **system)
     with pytest.raises(InvalidArgument, match="Cauchy"):
         transfer.velocity(0.1, 0.2, 0.3, K_hat=0.3, K_cross=sign * 0.3 * (1 + 1e-8), **system)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"samples": np.nan}, {"samples": -5}, {"samples": 2.5}, {"level": np.nan}, {"level": "half"}, {"level": 0}],
+)
+def test_the_study_of_another_law_refuses_what_it_cannot_use(task, option):
+    with pytest.raises(InvalidArgument, match=rf"{next(iter(option))} is"):
+        transfer.other_law(task, task.P, [0.1], **option)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scbtheory.checks import correlation, positive, real
-from scbtheory.dynamics._reduced import TOLERANCE, whole
+from scbtheory.checks import correlation, flag, positive, real, whole
+from scbtheory.dynamics._reduced import TOLERANCE
 from scbtheory.errors import InvalidArgument
 from scbtheory.flows import integrate
 from scbtheory.model import Parameters, check, check_array
@@ -87,7 +87,7 @@ def reduce(task: SCB, theta: Parameters) -> Coordinates:
 
 
 def _weights(task, eta_V, eta_A, balanced):
-    if balanced and (eta_V, eta_A) != (1.0, 1.0):
+    if flag("balanced", balanced) and (eta_V, eta_A) != (1.0, 1.0):
         raise InvalidArgument(f"balanced=True already chooses eta_V and eta_A; they are {(eta_V, eta_A)}")
     if balanced:
         return 1 / correlation(task, "K_Q"), 1 / correlation(task, "K_P")

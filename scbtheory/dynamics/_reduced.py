@@ -6,14 +6,12 @@ Every function takes the system as keywords: ``K_P``, ``K_Q``, ``T`` and, where 
 
 from __future__ import annotations
 
-import operator
 from typing import NamedTuple
 
 import numpy as np
 
-from scbtheory.checks import pair, positive
+from scbtheory.checks import pair, positive, whole
 from scbtheory.dynamics._system import System
-from scbtheory.errors import InvalidArgument
 from scbtheory.flows import integrate
 
 TOLERANCE = 1e-12  # relative, of the integrators
@@ -200,13 +198,3 @@ def plane_loss(alpha, beta, *, mu_squared, K_P, K_Q, T):
     """
     System(K_P=K_P, K_Q=K_Q, T=T)
     return 0.5 * (1 - mu_squared - 2 * (1 / T + alpha * K_Q) * beta * K_P + (1 / T + alpha**2 * K_Q) * beta**2 * K_P)
-
-
-def whole(name, value) -> int:
-    try:
-        value = operator.index(value)
-    except TypeError:
-        raise InvalidArgument(f"{name} is {value!r}; expected a whole number") from None
-    if value < 0:
-        raise InvalidArgument(f"{name} is {value}; expected a whole number, at least 0")
-    return value

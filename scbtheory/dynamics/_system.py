@@ -6,7 +6,7 @@ import math
 import warnings
 from dataclasses import dataclass, field
 
-from scbtheory.checks import positive, real
+from scbtheory.checks import flag, positive, real
 from scbtheory.errors import InvalidArgument
 
 ROUNDING = 1e-9  # by how much K_Q of a one-position task may exceed 1 - 1/T in floating point
@@ -65,7 +65,7 @@ class System:
                 f"K_Q is {K_Q:g}; expected 0 < K_Q <= 1 - 1/T = {1 - 1 / T:g} (K_Q = 0: the truth is uniform attention)"
             )
         weights = positive("eta_V", self.eta_V), positive("eta_A", self.eta_A)
-        if self.balanced and weights != (1, 1):
+        if flag("balanced", self.balanced) and weights != (1, 1):
             raise InvalidArgument(f"balanced=True already chooses eta_V and eta_A; they are {weights}")
         for name, value in zip("pqd", self.rates(float), strict=True):
             object.__setattr__(self, name, value)

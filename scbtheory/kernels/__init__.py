@@ -1,6 +1,6 @@
-"""The token loops that decide the speed: one file a backend, one contract.
+"""The token loops that decide the speed: one module a backend, one contract.
 
-Every module here offers the same four functions and is tested against ``reference``:
+``host`` for the CPU and ``cuda`` offer the same four functions as ``reference``, and are tested against it:
 
 ``draw(backend, stream, shape, cdf, dtype, first=0)``
     i.i.d. tokens ``first``, ``first + 1``, … of a stream; the same on every backend, bit for bit.

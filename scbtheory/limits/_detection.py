@@ -39,7 +39,7 @@ def detection_threshold(*, N: int, T: float, false_alarm: float) -> float:
     InvalidArgument : N is below 2, T is not positive, or the chance is not in (0, 1).
     """
     chance("false_alarm", false_alarm)
-    if N < 2:
+    if real("N", N) < 2:
         raise InvalidArgument(f"N is {N}; with fewer than two tokens there is nothing to learn")
     return float(chi2.isf(false_alarm / (positive("T", T) * N), (N - 1) ** 2))
 

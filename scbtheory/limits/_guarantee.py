@@ -16,8 +16,8 @@ import numpy as np
 from scipy.stats import binom
 
 from scbtheory.checks import chance, count, positive, real
-from scbtheory.errors import InvalidArgument
-from scbtheory.model import Parameters
+from scbtheory.errors import InvalidArgument, ShapeMismatch
+from scbtheory.model import Parameters, check_batch
 from scbtheory.noise import bernstein_samples
 from scbtheory.task import SCB, Batch
 
@@ -215,7 +215,14 @@ def support_by_entries(task: SCB, batch: Batch, level: float) -> np.ndarray:
     -------
     ndarray
         (T, N) booleans; the column of a trigger without a sample is False throughout.
+
+    Raises
+    ------
+    InvalidArgument : ``level`` is not a finite number, or the batch none or of other tokens than the task's.
+    ShapeMismatch, MixedBackends : the batch does not belong to the task.
     """
+    check_batch(task, batch)
+    level = real("level", level)
     N, mu = task.vocab_size, task._host_mu
     found = np.zeros((task.context_length, N), dtype=bool)
     white = (np.eye(N) - mu) / np.sqrt(mu)
@@ -245,8 +252,13 @@ def estimate_by_moments(task: SCB, batch: Batch, on) -> Parameters:
 
     Raises
     ------
-    InvalidArgument : a trigger has no sample or no position.
+    InvalidArgument : a trigger has no sample or no position, or the batch is none or of other tokens than the task's.
+    ShapeMismatch, MixedBackends : the batch does not belong to the task, or ``on`` is not (T, N).
     """
+    check_batch(task, batch)
+    if np.shape(on) != (task.context_length, task.vocab_size):
+        raise ShapeMismatch(f"on has shape {np.shape(on)}; expected {(task.context_length, task.vocab_size)}")
+    on = np.asarray(on)
     N, mu = task.vocab_size, task._host_mu
     one = np.eye(N) - mu
     whole, moments = np.zeros((N, N)), {}

@@ -17,7 +17,7 @@ FLOOR = 1e-10  # EM stays this far inside, where scoring can begin
 CLOSE = 1e-10  # squared Newton decrement, in units of the statistical error, at which scoring ends
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Counts:
     r"""How often each (trigger, copied tokens, output) was seen: all that samples tell once the supports are known.
 
@@ -56,6 +56,14 @@ class Counts:
         nothing = np.zeros(0, dtype=np.int64)
         return cls(supports, on.shape[0], nothing, nothing)
 
+    def __eq__(self, other) -> bool:
+        if not isinstance(other, Counts) or self.context_length != other.context_length:
+            return False
+        own, others = ((*counts.supports, counts.cells, counts.count) for counts in (self, other))
+        return len(own) == len(others) and all(map(np.array_equal, own, others))
+
+    __hash__ = None  # type: ignore[assignment]  # equality looks at the arrays
+
     @property
     def vocab_size(self) -> int:
         return len(self.supports)
@@ -71,16 +79,35 @@ class Counts:
         return int(self.count.sum())
 
     def add(self, tokens, trigger, output) -> Counts:
-        """Count more samples: host arrays ``tokens`` (B, T), ``trigger`` (B,) and ``output`` (B,)."""
-        if tokens.shape != (len(trigger), self.context_length) or len(output) != len(trigger):
+        """Count more samples: host arrays ``tokens`` (B, T), ``trigger`` (B,) and ``output`` (B,).
+
+        Raises
+        ------
+        ShapeMismatch : the arrays have other shapes.
+        InvalidArgument : a trigger, an output or a token on the support of its trigger is no whole number from 0 to
+            N - 1.
+        """
+        tokens, trigger, output = map(np.asarray, (tokens, trigger, output))
+        expected = (len(tokens), self.context_length), tokens.shape[:1], tokens.shape[:1]
+        if (tokens.shape, trigger.shape, output.shape) != expected:
             raise ShapeMismatch(
-                f"tokens have shape {tokens.shape}, trigger {len(trigger)} and output {len(output)} entries; "
-                f"expected ({len(trigger)}, {self.context_length}) and as many of each"
+                f"tokens have shape {tokens.shape}, trigger {trigger.shape} and output {output.shape}; "
+                f"expected (B, {self.context_length}), (B,) and (B,)"
             )
         positions = np.stack([np.pad(p, (0, self.width - len(p)), mode="edge") for p in self.supports])
-        trigger = trigger.astype(np.int64)
-        copied = np.take_along_axis(tokens, positions[trigger], axis=1).astype(np.int64)
-        return self.add_at(copied, trigger, output.astype(np.int64))
+        trigger, output = self._in_range("trigger", trigger), self._in_range("output", output)
+        copied = np.take_along_axis(tokens, positions[trigger], axis=1)
+        return self.add_at(self._in_range("tokens", copied), trigger, output)
+
+    def _in_range(self, name, values):
+        """Tokens as int64, or refuse what are none: their cell would be another's."""
+        low, high = (values.min(), values.max()) if values.size else (0, 0)
+        if values.dtype.kind not in "iu" or low < 0 or high >= self.vocab_size:
+            raise InvalidArgument(
+                f"{name} has the type {values.dtype} and entries from {low} to {high}; "
+                f"expected whole numbers from 0 to {self.vocab_size - 1}"
+            )
+        return values.astype(np.int64)
 
     def add_at(self, copied, trigger, output) -> Counts:
         """Count more samples by their tokens on the support of their trigger alone: (B, width), any in empty places."""

@@ -1,4 +1,4 @@
-r"""Noise of the minibatch gradients, and the samples that training needs because of it (claims N1 to N5).
+r"""Noise of the minibatch gradients, and the samples that training needs because of it (claims N1 to N6, T5).
 
 Everything here is the law of **one** sample's gradient, with preconditioning (G6); a batch of B has its
 variance divided by B. Power sums :math:`p_{ij} = \sum_t a_t^i q_t^j` cost one pass over A; beyond them no
@@ -8,6 +8,8 @@ cost depends on T.
 - ``_attention``: variance of each coordinate of :math:`\hat G_A`, signal and their ratio (N3)
 - ``_threshold``: the proximal step and the batch that recovers the support (N4)
 - ``_sign``, ``_sign_runs``: the probability that training from scratch finds the right sign, and such runs (N5)
+- ``_testing``: the sign as a test between two hypotheses (N6)
+- ``_recovery``: the batch from which one step finds every support (T5)
 """
 
 from scbtheory.noise._attention import (

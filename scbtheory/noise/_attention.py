@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from scbtheory import population
-from scbtheory.checks import positive
+from scbtheory.checks import flag, positive
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters, check
 from scbtheory.noise._checks import one_tokens, power_sum, ratio, rounding
@@ -34,12 +34,13 @@ def attention_noise_variance(task: SCB, theta: Parameters, *, exact: bool = Fals
 
     Raises
     ------
+    InvalidArgument : ``theta`` is no Parameters, or ``exact`` neither True nor False.
     ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
     check(task, theta)
     mu = task.mu
     moments = _Moments(task, theta)
-    if not exact:
+    if not flag("exact", exact):
         return moments.background / mu
     A, Q, T = theta.A, task.Q, task.context_length
     p10, p20, p11 = (power_sum(task, A, i, j) for i, j in ((1, 0), (2, 0), (1, 1)))

@@ -31,7 +31,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from scbtheory.checks import chance, positive
+from scbtheory.checks import chance, flag, positive
 from scbtheory.errors import InvalidArgument
 from scbtheory.noise._checks import BatchTooSmall, correlated, one_tokens
 from scbtheory.task import SCB
@@ -91,7 +91,7 @@ def sign_noise(task: SCB, *, exact: bool = False) -> float:
     Py = task.P @ one_tokens(task)
     centre = xp.sum(mu[:, None] * Py, axis=0)
     w = _cross(task, Py) / task.K_P**2
-    if not exact:
+    if not flag("exact", exact):
         return w
     skew = float(xp.sum(mu * (xp.sum(Py**3, axis=0) - 2 * centre * xp.sum(Py * Py, axis=0))))
     return w + (skew / task.K_P**2 - 1) / task.context_length
@@ -177,7 +177,7 @@ def sign_probability(
             BatchTooSmall,
             stacklevel=2,
         )
-    return float(ndtr(math.sqrt(2 * size / (rate * w * T * (1 + added * corrected)))))
+    return float(ndtr(math.sqrt(2 * size / (rate * w * T * (1 + added * flag("corrected", corrected))))))
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,7 @@ def sign_batch(
         raise InvalidArgument(f"probability is {probability!r}; expected a number above 0.5 and below 1")
     *_, rate = rates(task, step_size, attention_step_size)
     limit = 0.5 * rate * sign_noise(task) * task.context_length * float(ndtri(probability)) ** 2
-    if not corrected:
+    if not flag("corrected", corrected):
         return limit
     one = added_variance(task, batch_size=1.0, step_size=step_size, attention_step_size=attention_step_size)
     return float(brentq(lambda B: B**3 - limit * (B**2 + one), limit, limit + (limit * one) ** (1 / 3)))

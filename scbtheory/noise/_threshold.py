@@ -16,7 +16,7 @@ from scbtheory.backend import column_medians
 from scbtheory.checks import positive, real
 from scbtheory.dynamics import lift
 from scbtheory.errors import InvalidArgument, ShapeMismatch
-from scbtheory.model import Parameters
+from scbtheory.model import Parameters, check_array
 from scbtheory.noise._attention import attention_noise_variance
 from scbtheory.noise._checks import BatchTooSmall, correlated
 from scbtheory.task import SCB
@@ -124,16 +124,29 @@ def proximal_step(task: SCB, A, gradient_A, *, step_size: float, threshold):
 
     Raises
     ------
-    InvalidArgument : ``step_size`` is not a finite number above 0.
-    ShapeMismatch : ``gradient_A`` has another shape than ``A``.
+    InvalidArgument : ``step_size`` is not a finite number above 0, or a threshold is not a finite number from 0 on.
+    ShapeMismatch : ``A`` or ``gradient_A`` is not (T, N), or ``threshold`` neither a number nor (N,).
+    MixedBackends : an array is of another array library, device or precision than the task.
     """
     xp, size = task.backend.xp, positive("step_size", step_size)
-    if A.shape != gradient_A.shape:
-        raise ShapeMismatch(f"gradient_A has shape {gradient_A.shape}; A has {A.shape}")
+    for name, array in (("A", A), ("gradient_A", gradient_A)):
+        check_array(task, name, array, (task.context_length, task.vocab_size))
+    threshold = _levels(task, threshold)
     moved = A - gradient_A * size - 1 / task.context_length
     kept = xp.abs(moved) - threshold * size
     deviation = xp.sign(moved) * xp.where(kept > 0, kept, xp.zeros_like(kept))
     return deviation - xp.mean(deviation, axis=0, keepdims=True) + 1 / task.context_length
+
+
+def _levels(task, threshold):
+    """A threshold, or one for each trigger, unless there is one that no step can use."""
+    low = high = threshold
+    if isinstance(threshold, type(task.mu)) and threshold.ndim:
+        check_array(task, "threshold", threshold, (task.vocab_size,))
+        low, high = (float(f(threshold)) for f in (task.backend.xp.min, task.backend.xp.max))
+    if real("threshold", low) < 0 or real("threshold", high) < 0:
+        raise InvalidArgument(f"threshold is {low:g} at the least; expected numbers from 0 on")
+    return threshold
 
 
 def passing(task: SCB, *, c: float = 1.0) -> float:

@@ -3,6 +3,7 @@ r"""Noise of the value gradient: claims N1 and N2, for arbitrary A and V."""
 from __future__ import annotations
 
 from scbtheory import population
+from scbtheory.checks import flag
 from scbtheory.model import Parameters, check
 from scbtheory.noise._checks import one_tokens, power_sum, ratio, rounding
 from scbtheory.task import SCB
@@ -31,6 +32,7 @@ def value_gradient_second_moment(task: SCB, theta: Parameters, *, centred: bool 
 
     Raises
     ------
+    InvalidArgument : ``theta`` is no Parameters, or a flag neither True nor False.
     ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
     check(task, theta)
@@ -57,7 +59,7 @@ def value_gradient_second_moment(task: SCB, theta: Parameters, *, centred: bool 
         return p * (kurtosis - (N + 1) * spread) + pairs * (N + 1) * spread
 
     vv, vp = quadratic(Vy), quadratic(Py)
-    first = p10 - 1 if centred else p10
+    first = p10 - 1 if flag("centred", centred) else p10
     moment = (
         first**2 * (constant + p20 * vv[0] - 2 * p11 * vp[0])
         + (N - 1) * p20 * constant
@@ -66,14 +68,14 @@ def value_gradient_second_moment(task: SCB, theta: Parameters, *, centred: bool 
         + fourth(vv, p40, p20**2)
         - 2 * fourth(vp, p31, p20 * p11)
     )
-    return moment if by_trigger else float(xp.sum(mu * moment))
+    return moment if flag("by_trigger", by_trigger) else float(xp.sum(mu * moment))
 
 
 def value_gradient_mean(task: SCB, theta: Parameters, *, centred: bool = True):
     r"""The mean of :math:`\hat G_V` at any A and V, (N, N); G5's :math:`G_V` on the constraint set, centred or not."""
     xp = task.backend.xp
     mean = population.gradient(task, theta).V / task.mu[None, :]
-    if centred:
+    if flag("centred", centred):
         mass = xp.sum(task.mu * xp.sum(theta.A, axis=0))
         mean = mean - (mass * (theta.V @ task.mu) - task.mu)[:, None]
     return mean
@@ -99,6 +101,7 @@ def noise_scale(task: SCB, theta: Parameters, *, centred: bool = True) -> float:
 
     Raises
     ------
+    InvalidArgument : ``theta`` is no Parameters, or a flag neither True nor False.
     ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
     second = value_gradient_second_moment(task, theta, centred=centred)

@@ -9,6 +9,7 @@ import numpy as np
 
 import scbtheory as scb
 from scbtheory import dynamics, sweeps
+from scbtheory.checks import some
 from scbtheory.plots._style import (
     BLACK,
     BLUE,
@@ -73,7 +74,12 @@ def algorithm(runs) -> Picture:
     -------
     Picture
         (a) :math:`\|A-Q\|_\mu^2` and (b) :math:`\|V-P\|_\mu^2`, both logarithmic; shades end at medians over runs.
+
+    Raises
+    ------
+    InvalidArgument : there is no run.
     """
+    runs = some("runs", runs)
     with canvas(columns=2, size=(7.6, 3.2)) as (picture, axes):
         for ax, (column, label) in zip(axes, DISTANCES, strict=True):
             edges = [

@@ -7,7 +7,7 @@ from matplotlib.collections import LineCollection
 
 import scbtheory as scb
 from scbtheory import dynamics
-from scbtheory.checks import below, real
+from scbtheory.checks import below, real, some
 from scbtheory.errors import InvalidArgument
 from scbtheory.plots._style import (
     BLACK,
@@ -41,9 +41,9 @@ def phase_portrait(*, K_P: float, K_Q: float, T: float, starts=((0.0, 0.0),), ba
 
     Raises
     ------
-    InvalidArgument : a number is outside its range, or T is too small for a first stage.
+    InvalidArgument : a number is outside its range, T is too small for a first stage, or there is no start.
     """
-    system = {"K_P": K_P, "K_Q": K_Q, "T": T, "balanced": balanced}
+    system, starts = {"K_P": K_P, "K_Q": K_Q, "T": T, "balanced": balanced}, some("starts", starts)
     low, high = -1.15, 1.9
     grid = np.linspace(low, high, 400)
     with canvas(size=(5.8, 5.4)) as (picture, ax):
@@ -149,8 +149,9 @@ def rise(lengths, *, K_P: float, K_Q: float, balanced: bool = False) -> Picture:
 
     Raises
     ------
-    InvalidArgument : a constant is outside its range, or a length is too small for a first stage.
+    InvalidArgument : a constant is outside its range, a length is too small for a first stage, or there is none.
     """
+    lengths = some("lengths", lengths)
     with canvas(columns=2, size=(7.6, 3.3)) as (picture, axes):
         shades = [RED, ORANGE, GREEN, BLUE, BLACK]
         for T, colour in zip(lengths, shades, strict=False):
@@ -161,7 +162,7 @@ def rise(lengths, *, K_P: float, K_Q: float, balanced: bool = False) -> Picture:
             alpha, beta = dynamics.flow(t=t, **system)
             axes[0].plot(t, beta, color=colour, ls="--", lw=1.4)
             axes[0].plot(t, alpha, color=colour, label=f"$T = 10^{{{round(np.log10(T))}}}$")
-            width = 6 - 1.3 * list(lengths).index(T)  # all on one curve: the earlier ones stay visible behind
+            width = 6 - 1.3 * lengths.index(T)  # all on one curve: the earlier ones stay visible behind
             axes[1].plot(t - half, alpha * beta, color=colour, lw=width)
         axes[0].plot([], [], color=GREY, label=r"$\alpha$")
         axes[0].plot([], [], color=GREY, ls="--", label=r"$\beta$")
@@ -204,8 +205,9 @@ def half_time_errors(lengths, *, K_P: float, K_Q: float, mistaken=None) -> Pictu
 
     Raises
     ------
-    InvalidArgument : a constant is outside its range, or a length is too small for a first stage.
+    InvalidArgument : a constant is outside its range, a length is too small for a first stage, or there is none.
     """
+    lengths = some("lengths", lengths)
     with canvas(size=(5.8, 3.3)) as (picture, ax):
         exact = [dynamics.high_precision_half_time(K_P=K_P, K_Q=K_Q, T=T) for T in lengths]
         for order, colour, marker, power in ((1, BLUE, "o", 1), (2, ORANGE, "s", 2)):
@@ -245,8 +247,9 @@ def creep(lengths, *, K_P: float, K_Q: float) -> Picture:
 
     Raises
     ------
-    InvalidArgument : a constant is outside its range, or :math:`K_P = K_Q`, where nothing creeps.
+    InvalidArgument : a constant is outside its range, there is no length, or :math:`K_P = K_Q`, where nothing creeps.
     """
+    lengths = some("lengths", lengths)
     with canvas(columns=2, size=(7.6, 3.2)) as (picture, axes):
         for T, colour in zip(lengths, (ORANGE, GREEN, BLUE), strict=False):
             system = {"K_P": K_P, "K_Q": K_Q, "T": T}

@@ -15,6 +15,7 @@ from scbtheory.publishing.workplace import workplace
 __all__ = ["find_browser", "print_book", "print_page", "single_page"]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+MACOS = tuple(f"/Applications/{name}.app/Contents/MacOS/{name}" for name in ("Chromium", "Google Chrome"))
 FLAGS = (
     "--headless",
     "--no-sandbox",  # a container's root cannot use it, and the page is our own
@@ -38,7 +39,7 @@ def find_browser() -> str:
     ------
     BookError : there is none; the message says what to install.
     """
-    for name in BROWSERS:
+    for name in (*BROWSERS, *MACOS):
         if found := shutil.which(name):
             return found
     raise BookError(f"a PDF needs a browser that prints, one of {', '.join(BROWSERS)}: apt-get install chromium")

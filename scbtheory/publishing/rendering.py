@@ -38,7 +38,7 @@ def render(
     """
     html_dir.parent.mkdir(parents=True, exist_ok=True)
     previous = html_dir.with_name(f".{html_dir.name}.previous")
-    if previous.exists():  # a process was killed in the middle of the last line but three
+    if previous.exists():  # a process was killed between the two renamings below
         shutil.rmtree(previous) if html_dir.exists() else previous.rename(html_dir)
     with tempfile.TemporaryDirectory(prefix="stage-", dir=stage_in or html_dir.parent) as folder:
         stage = Path(folder).resolve()
@@ -67,7 +67,8 @@ def render(
         try:
             built.rename(html_dir)
         except BaseException:
-            previous.rename(html_dir)
+            if previous.exists():  # not when the first book is rendered
+                previous.rename(html_dir)
             raise
         shutil.rmtree(previous, ignore_errors=True)
     return html_dir / "index.html"

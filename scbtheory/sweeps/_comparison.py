@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
+from scbtheory.checks import chance
 from scbtheory.errors import InvalidArgument, nearest
 from scbtheory.sweeps._running import Run, run_all
 from scbtheory.task import SCB
@@ -68,7 +69,7 @@ def paired_factor(better, worse, confidence: float = 0.95) -> Factor:
     ------
     InvalidArgument : shapes differ, a number is not above 0, or the confidence is not in (0, 1).
     """
-    confidence = _confidence(confidence)
+    confidence = chance("confidence", confidence)
     better, worse = np.asarray(better, dtype=float), np.asarray(worse, dtype=float)
     if better.shape != worse.shape or better.ndim != 1 or len(better) < 2:
         raise InvalidArgument(
@@ -88,12 +89,6 @@ def paired_factor(better, worse, confidence: float = 0.95) -> Factor:
     return Factor(*(float(np.exp(ratios.mean() + x)) for x in (0.0, -reach, reach)))
 
 
-def _confidence(value) -> float:
-    if not 0 < value < 1:
-        raise InvalidArgument(f"confidence is {value!r}; expected a number between 0 and 1, such as 0.95")
-    return value
-
-
 def fit_exponent(x, y, confidence: float = 0.95) -> Exponent:
     """Fit log y on log x by least squares; Student's interval over all points.
 
@@ -111,7 +106,7 @@ def fit_exponent(x, y, confidence: float = 0.95) -> Exponent:
     ------
     InvalidArgument : shapes do not fit, a number is not positive and finite, or the confidence is not in (0, 1).
     """
-    confidence = _confidence(confidence)
+    confidence = chance("confidence", confidence)
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if y.ndim != 2 or len(x) != len(y) or y.size < 3 or len(np.unique(x)) < 2:
         raise InvalidArgument(f"x has shape {x.shape} and y {y.shape}; expected (points,) and (points, seeds)")

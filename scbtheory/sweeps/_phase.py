@@ -113,7 +113,7 @@ class Forecast(NamedTuple):
     tokens: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # whoever compares two says what: its seconds are never the same
 class PhaseDiagram:
     r"""The share of right signs at each length and batch: arrays of shape (lengths, batches).
 
@@ -179,7 +179,7 @@ class PhaseDiagram:
 
         Parameters
         ----------
-        T : any length.
+        T : any length, of 2 positions or more and no fewer than a support has.
         share : of runs that are right at that batch.
 
         Returns
@@ -191,8 +191,10 @@ class PhaseDiagram:
         ------
         InvalidArgument : T or the share is out of range.
         """
-        longest = max(self.lengths)
-        batch = self.training_batch(longest, share, corrected=False) * count("T", T) / longest
+        longest, least = max(self.lengths), max(2, self.point.sparsity)
+        if count("T", T) < least:
+            raise InvalidArgument(f"T is {T}; expected at least {least}: there is no attention to learn")
+        batch = self.training_batch(longest, share, corrected=False) * T / longest
         K_Q = self.at(longest).task().K_Q + 1 / longest - 1 / T
         steps = self.slowness(share) * math.log1p(K_Q * T / 2) / math.log1p(self.point.step_size)
         return Forecast(T, batch, steps, batch * steps * T)

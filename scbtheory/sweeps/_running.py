@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator, Sequence
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from scbtheory import __version__, files
-from scbtheory.checks import count
+from scbtheory.checks import count, several
 from scbtheory.errors import BackendUnavailable, InvalidArgument, SCBError
 from scbtheory.task import SCB
 from scbtheory.training import Draws, History, NoSupport, train
@@ -26,13 +28,15 @@ from scbtheory.training import Draws, History, NoSupport, train
 __all__ = ["Point", "Run", "run_all"]
 
 PATIENCE = 10  # seconds until a scheduler has to answer
+LOADED = ["scbtheory.training", "scbtheory.kernels.host"]  # by what starts processes, once for all of them
 
 
 class Point:
     """A frozen dataclass of plain numbers that is called without arguments, here or on another machine.
 
-    Equal points of one version of the package are one point, and have one result. A subclass writes ``__call__`` and,
-    unless its results are what JSON knows, :meth:`store` and :meth:`load`.
+    Equal points of one version of the package are one point, and have one result: a class is known by its module and
+    name, and a cache does not notice that its ``__call__`` was edited. A subclass writes ``__call__`` and, unless its
+    results are what JSON knows, :meth:`store` and :meth:`load`.
     """
 
     suffix = ".json"
@@ -59,7 +63,8 @@ def _content(value):
         P, Q, backend, dtype = value.__reduce__()[1]
         return "SCB", _content(P), _content(Q), backend, dtype
     if is_dataclass(value) and not isinstance(value, type):
-        return (type(value).__qualname__, *((f.name, _content(getattr(value, f.name))) for f in fields(value)))
+        kind = type(value).__module__, type(value).__qualname__
+        return (*kind, *((f.name, _content(getattr(value, f.name))) for f in fields(value)))
     if isinstance(value, dict):
         return tuple((str(name), _content(value[name])) for name in sorted(value))
     if isinstance(value, list | tuple):
@@ -94,7 +99,7 @@ class Run(Point):
 
     @classmethod
     def of(cls, task: SCB, stages, seed: int, **options) -> Run:
-        return cls(task, tuple(stages), seed, {"packed": False} | options)
+        return cls(task, several("stages", stages), seed, {"packed": False} | options)
 
     def __call__(self) -> History:
         with warnings.catch_warnings():  # a comparison counts its failures itself
@@ -139,7 +144,8 @@ def run_all(
     ----------
     runs : what to run: :class:`Run` and other points; without ``cache`` and ``scheduler`` anything that is called
         without arguments.
-    jobs : processes of this machine, never more than runs: as many as cores by default; 1: this one.
+    jobs : processes of this machine, never more than runs: as many as cores by default; 1: this one. A script that uses
+        several runs its sweeps below ``if __name__ == "__main__":``, as theirs import it.
     scheduler : the address of a running Dask scheduler, such as ``"tcp://10.0.0.1:8786"``; its workers then compute.
         They need this version of the package. On a worker one point is computed at a time.
     cache : a folder that keeps each result as soon as it is there, and whose results are not computed again: who is
@@ -219,18 +225,48 @@ class _Folder:
 def _here(points: dict, jobs: int) -> Generator[tuple[str, Any]]:
     """Results in the order in which they are ready, from processes of this machine."""
     jobs = min(jobs, len(points))
+    if jobs > 1 and any(map(_of_a_session, points.values())):
+        warnings.warn(
+            "other processes cannot find a class that an interactive session defines: its points are computed here, "
+            "one after another; to share them, put the class into a module",
+            stacklevel=3,
+        )
+        jobs = 1
     if jobs <= 1:
         yield from ((name, point()) for name, point in points.items())
         return
-    pool = ProcessPoolExecutor(jobs)
+    pool = _pool(jobs)
     try:
         futures = {pool.submit(_call, point): name for name, point in points.items()}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool as error:
-        raise SCBError("a process of the sweep was killed: out of memory? A cache keeps what was ready") from error
+        raise SCBError(
+            "a process of the sweep was killed: out of memory, or a script that does not run its sweeps below "
+            '`if __name__ == "__main__":`? A cache keeps what was ready'
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _of_a_session(point) -> bool:
+    """Whether the class of a point exists in a notebook or an interpreter alone."""
+    return type(point).__module__ == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    """Processes that are no forks of this one, whose threads may hold a lock that a fork waits for without end."""
+    server = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if server else "spawn")
+    if server:
+        context.set_forkserver_preload(LOADED)
+    # The server keeps the environment in which it began.
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(dict(os.environ),))
+
+
+def _begin(environment):
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def _on_cluster(points: dict, scheduler: str) -> Generator[tuple[str, Any]]:

@@ -55,7 +55,7 @@ class Divergence:
     size: float
 
 
-@dataclass
+@dataclass(eq=False)  # whoever compares two runs says what of them: rows, boundaries, theta
 class History:
     r"""The record of a run; each column is a NumPy array with one entry a recorded moment.
 
@@ -118,7 +118,8 @@ class History:
         arrays = {f"state/{k}": _host(v) for k, v in self.state.items() if hasattr(v, "shape")}
         rows = np.array(self.rows, dtype=float).reshape(-1, len(COLUMNS))
         parameters = {"A": _host(self.theta.A), "V": _host(self.theta.V)}
-        content: dict[str, Any] = {"meta": json.dumps(meta, allow_nan=False), "rows": rows, **arrays, **parameters}
+        # A size that left every float is infinite: Python's JSON knows it.
+        content: dict[str, Any] = {"meta": json.dumps(meta), "rows": rows, **arrays, **parameters}
         files.write_with(path, lambda file: np.savez(file, **content))
 
     @classmethod

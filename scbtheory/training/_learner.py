@@ -41,7 +41,7 @@ class Draws:
         self._kept: dict[tuple, Batch] = {}
 
     def sample(self, size: int, *, seed: int, step: int, first: int) -> Batch:
-        """Return what ``task.sample`` does, which must not be written to."""
+        """Return what ``task.sample`` does."""
         place = size, seed, step, first
         if place in self._kept:
             return self._kept[place]
@@ -243,9 +243,8 @@ class Learner:
             start, block = i * self._rows, self._block(step, i)
             rows = slice(max(first - start, 0), min(first + size - start, len(block)))
             parts.append((block.tokens[rows, :], block.trigger[rows], block.output[rows], block.position[rows]))
-        if len(parts) == 1:
-            return Batch._of(*parts[0])
-        return Batch._of(*(self.xp.concat(pair) for pair in zip(*parts, strict=True)))
+        whole = parts[0] if len(parts) == 1 else (self.xp.concat(pair) for pair in zip(*parts, strict=True))
+        return Batch._of(self.task.vocab_size, *whole)
 
     @cached_property
     def _rows(self) -> int:

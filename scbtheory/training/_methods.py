@@ -44,11 +44,11 @@ def boost_batch(*, K_P: float, T: float, largest: float, step_size: float = 0.1,
 
     Raises
     ------
-    InvalidArgument : a number is not above 0.
+    InvalidArgument : a number is not above 0, or the samples are beyond every float.
     """
     numbers = {"K_P": K_P, "T": T, "largest": largest, "step_size": step_size, "sign": sign}
     K_P, T, largest, step_size, sign = (positive(name, value) for name, value in numbers.items())
-    return math.ceil(0.5 * sign**2 * step_size * T * largest / K_P)
+    return _rounded_up(lambda: 0.5 * sign**2 * step_size * T * largest / K_P, numbers)
 
 
 def proximal_batch(
@@ -75,14 +75,26 @@ def proximal_batch(
 
     Raises
     ------
-    InvalidArgument : a number is not above 0, or T N is below 2.
+    InvalidArgument : a number is not above 0, T N is below 2, or the samples are beyond every float.
     """
-    for name, value in (("K_P", K_P), ("K_Q", K_Q), ("T", T), ("largest", largest), ("share", share)):
+    numbers = {
+        "K_P": K_P, "K_Q": K_Q, "T": T, "N": N, "largest": largest, "smallest": smallest, "share": share
+    }  # fmt: skip
+    for name, value in numbers.items():
         positive(name, value)
     if T * N < 2:
         raise InvalidArgument(f"T N is {T * N:g}; expected at least 2 entries of attention")
     w, q = largest / K_P, share * K_Q
-    return math.ceil(math.log(T * N) * w / (positive("smallest", smallest) * q**2))
+    return _rounded_up(lambda: math.log(T * N) * w / (smallest * q**2), numbers)
+
+
+def _rounded_up(samples, numbers) -> int:
+    """The samples that a formula gives, or refuse numbers for which they are beyond every float."""
+    try:
+        return math.ceil(samples())
+    except (OverflowError, ZeroDivisionError):
+        given = ", ".join(f"{name} = {float(value):g}" for name, value in numbers.items())
+        raise InvalidArgument(f"{given} take more samples than every float") from None
 
 
 def algorithm(

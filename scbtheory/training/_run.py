@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from scbtheory import population
-from scbtheory.checks import below, count, real
+from scbtheory.checks import below, count, flag, real, several
 from scbtheory.dynamics import reduce
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Model, Parameters, forward
@@ -62,8 +62,9 @@ def train(
 
     Raises
     ------
-    InvalidArgument : an option is out of range, or the checkpoint belongs to another run or has no folder; ``stages``
-        are none, do not fit ``start`` or each other, or would never end; or the task's K_P or K_Q is 0.
+    InvalidArgument : an option is out of range, or the checkpoint belongs to another run or has no folder; ``start`` is
+        no model; ``stages`` are none, do not fit ``start`` or each other, or would never end; or the task's K_P or K_Q
+        is 0.
     MixedBackends : ``start`` is of another array library, device or precision than the task.
     ShapeMismatch : ``start`` has other sizes than the task.
 
@@ -71,10 +72,10 @@ def train(
     -----
     NoSupport : a stage that looks for supports ended without one.
     """
-    stages = tuple(stages)
+    stages = several("stages", stages)
     if mu not in ("known", "estimated"):
         raise InvalidArgument(f"mu is {mu!r}; expected 'known' or 'estimated'")
-    packed = mu == "known" if packed is None else bool(packed)
+    packed = mu == "known" if packed is None else flag("packed", packed)
     if packed and mu != "known":
         raise InvalidArgument(f"mu is {mu!r} and packed is True; packed samples are not counted: mu must be 'known'")
     if not real("record", record) > 1:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from scbtheory.checks import count, positive, real
+from scbtheory.checks import count, flag, positive, real
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Model, Parameters
 from scbtheory.training._learner import deviation, noise_level, soft_threshold
@@ -40,9 +40,9 @@ ACCEPTED = {
     "batch_size": count, "max_steps": count, "patience": count, "last_batch": optional(count),
     "step_size": positive, "eta_V": positive, "eta_A": positive, "mass": positive, "standing_out": positive,
     "epsilon": positive, "c": between(0, math.inf), "tolerance": between(0, math.inf),
-    "relative": between(0, 1), "beta_1": between(0, 1), "beta_2": between(0, 1),
+    "relative": between(0, 1), "projected": flag, "beta_1": between(0, 1), "beta_2": between(0, 1),
 }  # fmt: skip
-"""What each number of a stage may be, by its name: a function of name and value, as in :mod:`scbtheory.checks`."""
+"""What each number or flag of a stage may be, by its name: a function of name and value, as in `scbtheory.checks`."""
 
 
 class Stage:

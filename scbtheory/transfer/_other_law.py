@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scbtheory.checks import below, real
+from scbtheory.checks import below, count, positive, real, several
 from scbtheory.dynamics import matrix_flow, reduce
 from scbtheory.errors import InvalidArgument
-from scbtheory.model import Parameters, minibatch_gradient
+from scbtheory.model import Parameters, check_array, minibatch_gradient
 from scbtheory.population import projected_gradient
 from scbtheory.task import SCB
 from scbtheory.transfer._start import correlations, start, stochastic
@@ -100,7 +100,13 @@ def noise_factor(task: SCB, V) -> float:
     -------
     float
         At least 1; 1 where :math:`V\mu = \mu`.
+
+    Raises
+    ------
+    ShapeMismatch : V is not (N, N).
+    MixedBackends : V is of another array library, device or precision than the task.
     """
+    check_array(task, "V", V, (task.vocab_size, task.vocab_size))
     xp, delta = task.backend.xp, V @ task.mu - task.mu
     prime = V - (V @ task.mu)[:, None]
     spread = prime @ task.C @ prime.T
@@ -118,8 +124,8 @@ def other_law(task: SCB, P_hat, amounts, *, samples: int = 50_000, level: float 
     Parameters
     ----------
     task, P_hat, amounts : as for :func:`shifted`; one row for each amount.
-    samples : in all, in 50 batches, for each measured variance.
-    level : of :math:`\alpha`, on the flow with balanced steps.
+    samples : in all, at least 1, in 50 batches, for each measured variance.
+    level : of :math:`\alpha`, above 0, on the flow with balanced steps.
     seed : of the shifts and of the samples.
 
     Returns
@@ -129,12 +135,12 @@ def other_law(task: SCB, P_hat, amounts, *, samples: int = 50_000, level: float 
 
     Raises
     ------
-    InvalidArgument : an amount or ``seed`` is out of range, or ``samples`` is not a whole number.
+    InvalidArgument : an amount, ``seed``, ``samples`` or ``level`` is out of range.
     NotADistribution : a shifted matrix has a column that is not a distribution.
     """
-    rows = []
+    rows, samples, level = [], count("samples", samples), positive("level", level)
     batches = [task.sample(max(1, samples // PARTS), seed=seed, step=step) for step in range(PARTS)]
-    for amount in amounts:
+    for amount in several("amounts", amounts):
         hat = shifted(task, P_hat, amount, seed=seed)
         starts = start(task, hat), uncentred_start(task, hat)
         variances = [_variance(task, s, batches) for s in starts]

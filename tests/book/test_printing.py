@@ -91,3 +91,9 @@ def test_without_a_browser_nothing_is_rendered(tmp_path, monkeypatch):
 def test_a_browser_that_fails_is_no_pdf(tmp_path):
     with pytest.raises(source.BookError, match="printed nothing"):
         printing.print_page("false", tmp_path / "page.html", tmp_path)
+
+
+def test_a_browser_is_found_among_the_applications_of_macOS(monkeypatch):
+    chrome = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+    monkeypatch.setattr(printing.shutil, "which", lambda name: name if name == chrome else None)
+    assert printing.find_browser() == chrome
