@@ -110,6 +110,13 @@ def test_threads_change_no_bit(monkeypatch, vocab_size, context_length, size, pa
         np.testing.assert_array_equal(other.V, found[0].V)
 
 
+def test_a_step_of_one_thread_is_one_call(monkeypatch):
+    """It would be right without, and slower: nothing else would tell."""
+    task = scb.SCB.random(3, 101, sparsity=2, seed=0)
+    monkeypatch.setattr(grouped, "arrange", None)
+    streaming.gradient(task, scb.Parameters.initial(task), 30, seed=1, packed=True)
+
+
 @pytest.mark.parametrize("vocab_size", [3, 17])
 def test_packed_batches_go_through_the_cache(monkeypatch, vocab_size):
     """They would be right without, and slower: nothing else would tell."""
