@@ -46,10 +46,16 @@ def test_costs_are_the_stored_ones_and_the_forecast(found):
 
 
 def test_the_forecast_from_short_runs_is_what_long_ones_drew():
-    """Of the stored points, the tokens of a run at T = 10⁵ from the steps counted at T = 1000: not a fit."""
+    """Of the stored points, the tokens of longer runs from the steps counted at T = 1000: not a fit.
+
+    The noise that decides the sign moves the steps of one run by about a tenth; three of that are allowed.
+    """
     stored = {p["T"]: p for p in json.loads(STORED.read_text())["points"]}
-    short, long = stored[1000], stored[100_000]
-    point = sweeps.SignPoint(1000, short["B"], short["runs"], 0.1, 3, 2, 0)
+    short = stored[1000]
+    point = sweeps.SignPoint(1000, short["B"], short["runs"], 0.1, 3, 2, 1)
     one = {k: np.array([[short[k]]]) for k in ("runs", "tokens", "seconds")}
     found = sweeps.PhaseDiagram((1000,), (short["B"],), one["runs"], one["runs"], one["tokens"], one["seconds"], point)
-    assert long["tokens"] / long["runs"] == pytest.approx(found.forecast(100_000).tokens, rel=0.1)
+    for T, long in stored.items():
+        if T > 1000:
+            tokens = long["tokens"] / long["runs"]
+            assert tokens == pytest.approx(found.forecast(T).tokens, rel=0.3 / long["runs"] ** 0.5)
