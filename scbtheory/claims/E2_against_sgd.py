@@ -31,17 +31,16 @@ def statement():
 
 
 def setting(N: int, T: int, seed: int):
-    """The task, the budget (80 of the algorithm's first steps and 40 000 samples more) and an endless refit."""
+    """The task, the budget (80 of the algorithm's first steps, 40 000 samples more), its stages, an endless refit."""
     task = scb.SCB.random(N, T, 2, seed=seed)
-    boost, *_, refit = scb.training.algorithm(task, tolerance=1e-9)
-    return task, 80 * boost.batch_size + 40_000, replace(refit, max_steps=FOREVER)
+    *first, refit = scb.training.algorithm(task, tolerance=1e-9)
+    return task, 80 * first[0].batch_size + 40_000, first, replace(refit, max_steps=FOREVER)
 
 
 @cache
 def comparison(N: int, T: int, seed: int):
     """Every method on the same samples; each refit goes on until the budget is spent."""
-    task, budget, last = setting(N, T, seed)
-    *first, _ = scb.training.algorithm(task, tolerance=1e-9)
+    task, budget, first, last = setting(N, T, seed)
     boost, proximal, *_ = first
     limit = 2 / float(scb.population.attention_curvature(task, scb.Parameters.initial(task).V)[1].max())
     unthresholded = replace(proximal, c=0.0, max_steps=60)
@@ -61,7 +60,7 @@ def comparison(N: int, T: int, seed: int):
 
 def others_rounded(N: int, T: int, seed: int):
     """Projected SGD and Adam with the same last stages."""
-    task, budget, last = setting(N, T, seed)
+    task, budget, _, last = setting(N, T, seed)
     methods = {
         "rounded projected sgd": [
             (*(replace(stage, max_steps=int(part * budget / B)) for stage in scb.training.projected_sgd(

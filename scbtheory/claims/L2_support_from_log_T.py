@@ -102,13 +102,18 @@ def weak_task(N, T, share):
 def searched(N, T, runs):
     """``(task, n, false alarms, misses)``: how many searches had one, on the samples that the formula asks for."""
     task = weak_task(N, T, WEAK)
-    n = scb.limits.samples_for_support(task, false_alarm=FALSE_ALARM, miss=MISS)
+    n, supports = searches(task, runs)
     on, alarms, misses = task.Q > 0, 0, 0
-    for seed in range(runs):
-        X, _ = scb.limits.moment_statistic(task, n, seed=seed)
-        found = scb.limits.support_by_moments(X, false_alarm=FALSE_ALARM)
+    for found in supports:
         alarms, misses = alarms + bool((found & ~on).any()), misses + int((on & ~found).sum())
     return task, n, alarms, misses
+
+
+def searches(task, runs):
+    """The samples that the package asks for, and an iterator over the supports that so many searches find with them."""
+    n = scb.limits.samples_for_support(task, false_alarm=FALSE_ALARM, miss=MISS)
+    statistics = (scb.limits.moment_statistic(task, n, seed=seed)[0] for seed in range(runs))
+    return n, (scb.limits.support_by_moments(X, false_alarm=FALSE_ALARM) for X in statistics)
 
 
 def by_searching(statement):
@@ -141,22 +146,16 @@ def measured():
     runs, sizes = sized(QUICK, FULL)
     for N, T in sizes:
         task = scb.SCB.random(N, T, 2, seed=0)
-        n = scb.limits.samples_for_support(task, false_alarm=FALSE_ALARM, miss=MISS)
-        right = sum(
-            np.array_equal(
-                scb.limits.support_by_moments(scb.limits.moment_statistic(task, n, seed=seed)[0]), task.Q > 0
-            )
-            for seed in range(runs)
-        )
+        n, supports = searches(task, runs)
+        right = sum(np.array_equal(found, task.Q > 0) for found in supports)
         yield quantities.frequency(
             f"N = {N}, T = {T}: all supports found with {n} samples", right, runs, seeds=f"0 to {runs - 1}",
             stated="at least 0.8; 0.81 if false alarms and misses are independent",
         )  # fmt: skip
     for N in STRONG:
         task = scb.SCB.random(N, 1000, 1, seed=0)
-        n = scb.limits.samples_for_support(task, false_alarm=FALSE_ALARM, miss=MISS)
-        found = (scb.limits.support_by_moments(scb.limits.moment_statistic(task, n, seed=r)[0]) for r in range(runs))
-        alarms = sum(bool((support & (task.Q == 0)).any()) for support in found)
+        n, supports = searches(task, runs)
+        alarms = sum(bool((found & (task.Q == 0)).any()) for found in supports)
         yield quantities.frequency(
             f"N = {N}, T = 1000, s = 1, a strong dependence: a false alarm on {n} samples", alarms, runs,
             seeds=f"0 to {runs - 1}", stated=f"{FALSE_ALARM} if the tail were χ²'s",

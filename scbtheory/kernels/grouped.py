@@ -11,7 +11,7 @@ import numpy as np
 
 from scbtheory.kernels import packing, threads
 from scbtheory.kernels.compiled import token_source
-from scbtheory.kernels.packed import PARTS, arrange, fill_columns, whole_gradient
+from scbtheory.kernels.packed import PARTS, arrange, fill_columns, laid_out, summed, whole_gradient
 
 __all__ = ["CACHE", "gradient", "one_thread", "prepared"]
 
@@ -57,14 +57,11 @@ def gradient(task, theta, size, streams, first, memory, *, projected, packed):
         return into_A.T, into_V
     m, pairs, at_once, lanes = cut
     arranged = arrange(origin, first, size, task._trigger_cdf, m)
-    one, mu = V.dtype.type(1), task.mu if projected else np.zeros_like(task.mu)
-    model = A, V, mu, one / task.mu if projected else np.ones_like(task.mu), one / size
-    columns = np.empty((lanes, N, T), dtype=V.dtype)
-    parts = np.empty((min(N * lanes, PARTS), N, N), dtype=V.dtype)
+    model, columns, parts = laid_out(lanes, size, A, V, task.mu, projected)
 
     def run(lo, hi):
         fill_columns(lo, hi, m, pairs, at_once, not packed, first, source, arranged, chances, model, columns, parts)
 
     threads.share(run, len(parts), int(arranged[-1][-1]) * T)
-    total_A, total_V = columns[0] if lanes == 1 else columns.sum(axis=0), parts.sum(axis=0)
-    return total_A.T, total_V / mu if projected else total_V
+    into_A, into_V = summed(columns, parts, task.mu, projected)
+    return into_A.T, into_V

@@ -6,7 +6,7 @@ import numpy as np
 
 from scbtheory.kernels.compiled import BLOCK, _add_up, _draw, _spread, loop, uniform
 
-__all__ = ["PARTS", "arrange", "fill_columns", "whole_gradient"]
+__all__ = ["PARTS", "arrange", "fill_columns", "laid_out", "summed", "whole_gradient"]
 
 PARTS = 16  # for threads to share, if batch and memory allow; one number for all machines, so that all sum alike
 
@@ -66,14 +66,27 @@ def fill_columns(lo, hi, m, pairs, at_once, apart, first, source, arranged, chan
 def whole_gradient(origin, first, size, cdf, cut, apart, source, chances, A, V, mu, projected):
     """Draw a batch and return its gradient, (N, T) before it is centred and (N, N), on this thread alone."""
     m, pairs, at_once, lanes = cut
+    arranged = arrange(origin, first, size, cdf, m)
+    model, columns, parts = laid_out(lanes, size, A, V, mu, projected)
+    fill_columns(0, len(parts), m, pairs, at_once, apart, first, source, arranged, chances, model, columns, parts)
+    return summed(columns, parts, mu, projected)
+
+
+@loop
+def laid_out(lanes, size, A, V, mu, projected):
+    """What ``fill_columns`` reads of a model for the plain or the projected gradient, and room for its sums."""
     N, T = A.shape
-    columns = np.empty((lanes, N, T), dtype=V.dtype)
-    parts = np.empty((min(N * lanes, PARTS), N, N), dtype=V.dtype)
     one = np.ones_like(mu)[0]
     centre, factors = (mu, one / mu) if projected else (np.zeros_like(mu), np.ones_like(mu))
-    arranged, model = arrange(origin, first, size, cdf, m), (A, V, centre, factors, one / size)
-    fill_columns(0, len(parts), m, pairs, at_once, apart, first, source, arranged, chances, model, columns, parts)
-    for lane in range(1, lanes):
+    columns = np.empty((lanes, N, T), dtype=V.dtype)
+    parts = np.empty((min(N * lanes, PARTS), N, N), dtype=V.dtype)
+    return (A, V, centre, factors, one / size), columns, parts
+
+
+@loop
+def summed(columns, parts, mu, projected):
+    """The gradients, (N, T) and (N, N), from the sums of lanes and parts, which are overwritten."""
+    for lane in range(1, len(columns)):
         columns[0] += columns[lane]
     for part in range(1, len(parts)):
         parts[0] += parts[part]
