@@ -179,12 +179,37 @@ def test_jobs_are_counted(task):
         sweeps.run_all([sweeps.Run.of(task, training.sgd(0.1), 0, max_samples=1)], jobs=0)
 
 
-def test_points_that_a_session_defines_are_computed_here(monkeypatch):
-    monkeypatch.setattr(Where, "__module__", "__main__")
+@pytest.fixture
+def session(monkeypatch):
+    """Put a class where one of a notebook is."""
+
+    def define(kind):
+        kind.__module__, kind.__qualname__ = "__main__", kind.__name__
+        monkeypatch.setattr(sys.modules["__main__"], kind.__name__, kind, raising=False)
+
     monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    return define
+
+
+def test_points_that_a_session_defines_are_computed_here(session):
+    class There(Where):
+        """As a reader would write one."""
+
+    session(There)
     with pytest.warns(UserWarning, match="interactive session"):
-        found = sweeps.run_all([Where(1), Where(2)], jobs=2)
+        found = sweeps.run_all([There(1), There(2)], jobs=2)
     assert {process for process, *_ in found} == {os.getpid()}
+
+
+def test_and_so_are_runs_of_a_stage_that_it_defines(session, task):
+    class Own(training.Descent):
+        """Another of the kind."""
+
+    session(Own)
+    runs = [sweeps.Run.of(task, (Own(4, 0.01),), seed, max_samples=40) for seed in range(2)]
+    with pytest.warns(UserWarning, match="interactive session"):
+        found = sweeps.run_all(runs, jobs=2)
+    assert [history.samples[-1] for history in found] == [40, 40]
 
 
 def test_a_seeds_variants_share_their_draws_and_end_as_they_would_apart(task, monkeypatch):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import pickle
 import sys
 import threading
 import warnings
@@ -227,8 +228,8 @@ def _here(points: dict, jobs: int) -> Generator[tuple[str, Any]]:
     jobs = min(jobs, len(points))
     if jobs > 1 and any(map(_of_a_session, points.values())):
         warnings.warn(
-            "other processes cannot find a class that an interactive session defines: its points are computed here, "
-            "one after another; to share them, put the class into a module",
+            "other processes cannot find what an interactive session defines: points that use it are computed here, "
+            "one after another; to share them, put their classes into a module",
             stacklevel=3,
         )
         jobs = 1
@@ -250,8 +251,8 @@ def _here(points: dict, jobs: int) -> Generator[tuple[str, Any]]:
 
 
 def _of_a_session(point) -> bool:
-    """Whether the class of a point exists in a notebook or an interpreter alone."""
-    return type(point).__module__ == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
+    """Whether a point's class, or that of a stage or a model in it, exists in a notebook or an interpreter alone."""
+    return not hasattr(sys.modules["__main__"], "__file__") and b"__main__" in pickle.dumps(point)
 
 
 def _pool(jobs: int) -> ProcessPoolExecutor:
