@@ -97,3 +97,16 @@ def test_balanced_steps_end_at_the_truth(browser):
     browser.evaluate("document.getElementById('scb-balanced').click()")
     assert "α = 1, β = 1" in browser.evaluate("document.getElementById('scb-readout').textContent")
     assert browser.evaluate("document.getElementById('scb-ratio').disabled")
+
+
+@pytest.mark.parametrize("share", [0.6, -0.6])
+def test_the_red_curve_falls_where_pretraining_misleads(browser, share):
+    """Its product with beta tends to 1 on either branch."""
+    browser.evaluate(f"""(() => {{
+        const slider = document.getElementById('scb-share');
+        slider.value = {share};
+        slider.dispatchEvent(new Event('input', {{bubbles: true}}));
+    }})()""")
+    points = browser.evaluate("document.querySelector('.scb-tuned').getAttribute('d').slice(1).split('L')")
+    heights = [-float(point.split()[1]) for point in points]
+    assert (heights[-1] > heights[0]) == (share > 0)
