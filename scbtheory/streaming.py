@@ -79,7 +79,7 @@ def gradient(
     if whole is not None:
         streams, first = _streams(task, batch_size, seed, step, first, CODES if packed else TOKENS)
         A, V = whole(task, linear, batch_size, streams, first, memory, projected=projected, packed=packed)
-        return pull_back(Parameters(centred(task, A) if projected and whole is grouped else A, V))
+        return pull_back(Parameters(A, V))
     parts = _packed if packed else _plain
     A = V = None
     for into_A, into_V in parts(task, linear, batch_size, seed, step, first, projected, memory):

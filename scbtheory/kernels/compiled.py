@@ -121,16 +121,18 @@ def _draw_at(source, index, tokens):
 @loop
 def token(source, index):
     """One token of a stream, by its number."""
-    origin, refinement, cells, shift, boundaries = source
+    origin, _, cells, shift, _ = source
     word = _mix(origin + (np.uint64(index) >> np.uint64(2)) * np.uint64(GOLDEN))
     code = word >> np.uint64(16) * (np.uint64(index) & np.uint64(3)) & np.uint64(0xFFFF)
     found = np.int64(cells[code >> shift])
-    return found if found >= 0 else _refined(~found, code, uniform(refinement, index), boundaries)
+    return found if found >= 0 else _settled(source, found, code, index)
 
 
 @loop
-def _refined(token, code, rest, boundaries):
-    """The token of a cell with a boundary inside, by 53 further bits; ``token`` is that of the cell's left end."""
+def _settled(source, cell, code, index):
+    """The token of a code in a cell with a boundary inside, by 53 further bits; ``cell`` is ``~token`` of its left end."""
+    _, refinement, _, _, boundaries = source
+    token, rest = ~np.int64(cell), uniform(refinement, index)
     while token < boundaries.size and boundaries[token] - np.float64(code) <= rest:
         token += 1
     return token
@@ -243,37 +245,38 @@ def _draw(source, tokens, first, start, stop):
         _draw_carefully(source, tokens, first, stop)
     words = np.empty(WORDS, dtype=np.uint64)
     codes = words.view(np.uint16)  # the four lanes of each word, in order on a little-endian machine
-    lanes = np.uint64(0x0001000100010001) * (np.uint64(0xFFFF) >> shift)
     at = origin + np.uint64(start) * np.uint64(GOLDEN)  # of the next word; to add is cheaper than to multiply
     for block in range(start, stop, WORDS):
         count = min(WORDS, stop - block)
         for i in range(count):
-            words[i] = _mix(at) >> shift & lanes
+            words[i] = _mix(at)
             at += np.uint64(GOLDEN)
         out = tokens[4 * block - first : 4 * (block + count) - first]
         for i in range(count):
             t = np.uintp(4 * i)
-            a, b = cells[codes[t]], cells[codes[t + ONE]]
-            c, d = cells[codes[t + TWO]], cells[codes[t + THREE]]
+            a, b = cells[codes[t] >> shift], cells[codes[t + ONE] >> shift]
+            c, d = cells[codes[t + TWO] >> shift], cells[codes[t + THREE] >> shift]
             out[t] = a
             out[t + ONE] = b
             out[t + TWO] = c
             out[t + THREE] = d
             if (a | b | c | d) < 0:
-                _draw_carefully(source, tokens, first, block + i)
+                for j in range(4):
+                    x = np.uintp(4 * i + j)
+                    cell = cells[codes[x] >> shift]
+                    if cell < 0:
+                        out[x] = _settled(source, cell, codes[x], 4 * (block + i) + j)
 
 
 @loop
 def _draw_carefully(source, tokens, first, index):
-    """Turn one word into tokens: only those inside the range, with 53 further bits where 16 do not decide."""
-    origin, refinement, cells, shift, boundaries = source
+    """Turn one word into tokens: only those inside the range."""
+    origin, _, cells, shift, _ = source
     word = _mix(origin + np.uint64(index) * np.uint64(GOLDEN))
     for i in range(max(4 * index, first), min(4 * index + 4, first + tokens.size)):
         code = word >> np.uint64(16 * (i % 4)) & np.uint64(0xFFFF)
         token = np.int64(cells[code >> shift])
-        if token < 0:
-            token = _refined(~token, code, uniform(refinement, i), boundaries)
-        tokens[i - first] = token
+        tokens[i - first] = token if token >= 0 else _settled(source, token, code, i)
 
 
 @loop

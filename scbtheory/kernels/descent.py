@@ -9,7 +9,7 @@ import numpy as np
 
 from scbtheory.kernels import grouped, packing
 from scbtheory.kernels.compiled import loop
-from scbtheory.kernels.packed import whole_gradient
+from scbtheory.kernels.packed import finish_columns, whole_gradient
 from scbtheory.kernels.small import FEW, SMALL, _small
 
 __all__ = ["descend_drawn", "descend_packed", "few"]
@@ -76,8 +76,9 @@ def _on_drawn(tokens, trigger, output, A, V, mu, projected, size, share, rates, 
     for i in range(steps):
         rows = slice(i * size, (i + 1) * size)
         _small(tokens[rows], trigger[rows], output[rows], A, V, mu, projected, share, into_A, into_V)
+        finish_columns(0, len(A), into_A.reshape(1, *A.shape), projected)
         _adapt(into_A, into_V, i + 1, adam)
-        last = _move(A, V, into_A, into_V, mu, projected, rates, bound)
+        last = _move(A, V, into_A, into_V, mu, rates, bound)
         if not last <= bound:
             return i + 1, last
     return steps, last
@@ -89,7 +90,7 @@ def _on_packed(steps, size, triggers, first, cdf, cut, source, chances, A, V, mu
     for i in range(steps):
         into_A, into_V = whole_gradient(triggers, first, size, cdf, cut, False, source, chances, A, V, mu, projected)
         _adapt(into_A, into_V, i + 1, adam)
-        last = _move(A, V, into_A, into_V, mu, projected, rates, bound)
+        last = _move(A, V, into_A, into_V, mu, rates, bound)
         if not last <= bound:
             return i + 1, last
         first += size
@@ -97,20 +98,15 @@ def _on_packed(steps, size, triggers, first, cdf, cut, source, chances, A, V, mu
 
 
 @loop
-def _move(A, V, into_A, into_V, mu, projected, rates, bound):
-    """Step along gradients, A's centred if projected, unless that leaves the bound; return the squared size there."""
+def _move(A, V, into_A, into_V, mu, rates, bound):
+    """Step along gradients, unless that leaves the bound; return the squared size there."""
     N, T = A.shape
     rate_A, rate_V = rates
     total = 0.0
     for k in range(N):
-        mean = 0 * rate_A
-        if projected:
-            for t in range(T):
-                mean += into_A[k, t]
-            mean /= T
         squares = 0.0
         for t in range(T):
-            moved = A[k, t] - rate_A * (into_A[k, t] - mean)
+            moved = A[k, t] - rate_A * into_A[k, t]
             into_A[k, t] = moved
             squares += moved * moved
         for n in range(N):

@@ -11,13 +11,14 @@ import numpy as np
 
 from scbtheory.kernels import packing, threads
 from scbtheory.kernels.compiled import token_source
-from scbtheory.kernels.packed import PARTS, arrange, fill_columns, laid_out, summed, whole_gradient
+from scbtheory.kernels.packed import PARTS, arrange, fill_columns, finish_columns, laid_out, summed, whole_gradient
 
 __all__ = ["CACHE", "gradient", "one_thread", "prepared"]
 
 CACHE = 2**20  # bytes: about what a core has for itself
 PAIRED = 1024  # codes of two tokens where one fills a byte: so many bins stay in the fastest cache …
 REPAID = 4  # … and repay being added up if a context has this many times their number of positions
+QUICK = 4  # entries of a column are added up in the time that one token takes
 
 
 def prepared(task, size, streams, memory, packed=True):
@@ -41,7 +42,7 @@ def one_thread(size, T, N, m) -> bool:
 
 
 def gradient(task, theta, size, streams, first, memory, *, projected, packed):
-    r"""Return the gradients of samples ``first`` to ``first + size``, that for A before its columns are centred.
+    r"""Return the gradients of samples ``first`` to ``first + size``, A's columns centred if ``projected``.
 
     ``streams``: those of triggers, positions, outputs, and codes or, if not ``packed``, tokens. Each of at most
     ``PARTS`` threads holds what fits a core's cache or four rows of codes, but only its share of ``memory``; at least
@@ -63,5 +64,5 @@ def gradient(task, theta, size, streams, first, memory, *, projected, packed):
         fill_columns(lo, hi, m, pairs, at_once, not packed, first, source, arranged, chances, model, columns, parts)
 
     threads.share(run, len(parts), int(arranged[-1][-1]) * T)
-    into_A, into_V = summed(columns, parts, task.mu, projected)
-    return into_A.T, into_V
+    threads.share(lambda lo, hi: finish_columns(lo, hi, columns, projected), N, columns.size // QUICK)
+    return columns[0].T, summed(parts, task.mu, projected)

@@ -6,7 +6,7 @@ import numpy as np
 
 from scbtheory.kernels.compiled import BLOCK, _add_up, _draw, _spread, loop, uniform
 
-__all__ = ["PARTS", "arrange", "fill_columns", "laid_out", "summed", "whole_gradient"]
+__all__ = ["PARTS", "arrange", "fill_columns", "finish_columns", "laid_out", "summed", "whole_gradient"]
 
 PARTS = 16  # for threads to share, if batch and memory allow; one number for all machines, so that all sum alike
 
@@ -64,12 +64,13 @@ def fill_columns(lo, hi, m, pairs, at_once, apart, first, source, arranged, chan
 
 @loop
 def whole_gradient(origin, first, size, cdf, cut, apart, source, chances, A, V, mu, projected):
-    """Draw a batch and return its gradient, (N, T) before it is centred and (N, N), on this thread alone."""
+    """Draw a batch and return its gradient, (N, T) and (N, N), on this thread alone."""
     m, pairs, at_once, lanes = cut
     arranged = arrange(origin, first, size, cdf, m)
     model, columns, parts = laid_out(lanes, size, A, V, mu, projected)
     fill_columns(0, len(parts), m, pairs, at_once, apart, first, source, arranged, chances, model, columns, parts)
-    return summed(columns, parts, mu, projected)
+    finish_columns(0, len(mu), columns, projected)
+    return columns[0], summed(parts, mu, projected)
 
 
 @loop
@@ -84,15 +85,34 @@ def laid_out(lanes, size, A, V, mu, projected):
 
 
 @loop
-def summed(columns, parts, mu, projected):
-    """The gradients, (N, T) and (N, N), from the sums of lanes and parts, which are overwritten."""
-    for lane in range(1, len(columns)):
-        columns[0] += columns[lane]
+def finish_columns(lo, hi, columns, projected):
+    """Add up the lanes of columns ``lo`` to ``hi``, in the first lane; subtract a column's mean there if projected."""
+    lanes, _, T = columns.shape
+    ones = np.ones(min(T, BLOCK), dtype=columns.dtype)
+    for k in range(lo, hi):
+        total = 0.0
+        for start in range(0, T, BLOCK):
+            own = columns[0, k, start : start + BLOCK]
+            for lane in range(1, lanes):
+                other = columns[lane, k, start : start + BLOCK]
+                for t in range(len(own)):
+                    own[t] += other[t]
+            if projected:
+                total += np.dot(own, ones[: len(own)])
+        if projected:
+            own = columns[0, k]
+            for t in range(T):
+                own[t] -= total / T
+
+
+@loop
+def summed(parts, mu, projected):
+    """V's gradient (N, N) from the sums of the parts, which are overwritten."""
     for part in range(1, len(parts)):
         parts[0] += parts[part]
     if projected:
         parts[0] /= mu
-    return columns[0], parts[0]
+    return parts[0]
 
 
 @loop
