@@ -30,17 +30,16 @@ def split(size, seconds=0.3):
     problem = Problem.of(*size)
     task, theta, (B, T), N = problem.task, scb.Parameters(problem.A, problem.V), problem.shape, size[0]
     streams = [Stream.of(0, 0, purpose) for purpose in PACKED]
-    (*cut, lanes), source, chances = grouped.prepared(task, B, streams, streaming.MEMORY)
-    m, pairs, _ = cut
+    cut, source, chances = grouped.prepared(task, B, streams, streaming.MEMORY)
+    m, pairs, *_ = cut
     arranged = packed.arrange(np.uint64(streams[0].origin), 0, B, task._trigger_cdf, m)
     packs = arranged[-1]
     total, A = int(packs[-1]), np.ascontiguousarray(theta.A.T)
     of = np.repeat(np.arange(N), np.diff(packs))
-    model = A, np.ascontiguousarray(theta.V), np.zeros(N), np.ones(N), 1 / B
-    columns, parts = np.empty((lanes, N, T)), np.empty((min(N * lanes, packed.PARTS), N, N))
+    model, columns, parts = packed.laid_out(cut, B, A, np.ascontiguousarray(theta.V), task.mu, False)
 
     def loops():
-        packed.fill_columns(0, len(parts), *cut, False, 0, source, arranged, chances, model, columns, parts)
+        packed.fill_columns(0, len(parts), cut, False, 0, source, arranged, chances, model, columns, parts)
 
     codes = np.empty((total, T), dtype=np.uint8)
     spent = {"draw": timed(lambda: compiled._draw(source, codes.reshape(-1), 0, 0, -(-codes.size // 4)), seconds)}

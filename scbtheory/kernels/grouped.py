@@ -18,6 +18,8 @@ __all__ = ["CACHE", "gradient", "one_thread", "prepared"]
 CACHE = 2**20  # bytes: about what a core has for itself
 PAIRED = 1024  # codes of two tokens where one fills a byte: so many bins stay in the fastest cache …
 REPAID = 4  # … and repay being added up if a context has this many times their number of positions
+SHORT = 4  # times N**2: in such contexts products with V cost something, the less the more samples a part has …
+FEWEST = 4  # … but four threads find work
 QUICK = 4  # entries of a column are added up in the time that one token takes
 
 
@@ -30,10 +32,14 @@ def prepared(task, size, streams, memory, packed=True):
     row = 2 * T + 8 * N**2 if pairs else T + 16 * N**m  # bytes: codes, joined ones, a histogram, a table
     room = min(max(CACHE, 4 * row), memory // PARTS)  # fewer than four rows would visit the column too often
     at_once = max(1, int(room // row))
-    lanes = max(1, int(min(PARTS // N, size // (8 * m * N), memory // (8 * N * T))))  # of packs with one trigger
+    lanes = parts = 1
+    if not one_thread(size, T, N, m):
+        lanes = max(1, int(min(PARTS // N, size // (8 * m * N), memory // (8 * N * T))))  # of packs with one trigger
+        few = max(FEWEST, size // (4 * N)) if lanes == 1 and T <= SHORT * N**2 else PARTS
+        parts = min(N * lanes, few, PARTS)
     chances = np.uint64(positions.origin), np.uint64(outputs.origin), task._position_cdfs, task._output_cdfs
     law = task._code_cdf if packed else task._trigger_cdf
-    return (m, pairs, at_once, lanes), token_source(codes, law), chances
+    return (m, pairs, at_once, lanes, parts), token_source(codes, law), chances
 
 
 def one_thread(size, T, N, m) -> bool:
@@ -56,12 +62,11 @@ def gradient(task, theta, size, streams, first, memory, *, projected, packed):
             origin, first, size, task._trigger_cdf, cut, not packed, source, chances, A, V, task.mu, projected
         )
         return into_A.T, into_V
-    m, pairs, at_once, lanes = cut
-    arranged = arrange(origin, first, size, task._trigger_cdf, m)
-    model, columns, parts = laid_out(lanes, size, A, V, task.mu, projected)
+    arranged = arrange(origin, first, size, task._trigger_cdf, cut[0])
+    model, columns, parts = laid_out(cut, size, A, V, task.mu, projected)
 
     def run(lo, hi):
-        fill_columns(lo, hi, m, pairs, at_once, not packed, first, source, arranged, chances, model, columns, parts)
+        fill_columns(lo, hi, cut, not packed, first, source, arranged, chances, model, columns, parts)
 
     threads.share(run, len(parts), int(arranged[-1][-1]) * T)
     threads.share(lambda lo, hi: finish_columns(lo, hi, columns, projected), N, columns.size // QUICK)

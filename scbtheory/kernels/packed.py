@@ -31,13 +31,14 @@ def arrange(origin, first, size, cdf, m):
 
 
 @loop
-def fill_columns(lo, hi, m, pairs, at_once, apart, first, source, arranged, chances, model, columns, parts):
+def fill_columns(lo, hi, cut, apart, first, source, arranged, chances, model, columns, parts):
     """Sum the gradient for A into ``columns`` (lanes, N, T), and that for V into ``parts`` (parts, N, N).
 
     A part has the packs of some triggers or, if there are lanes, a share of the packs of one: a lane of its column.
     Parts ``lo`` to ``hi`` are done here, ``at_once`` packs of ``m`` tokens a position at a time. With ``pairs``,
     two packs of one token each are joined. With ``apart``, a pack is one sample, and has that sample's own tokens.
     """
+    m, pairs, at_once, _, _ = cut
     order, _, packs = arranged
     lanes, N, T = columns.shape
     buffer = np.empty(min(at_once, packs[N]) * T, dtype=np.uint8)
@@ -65,23 +66,22 @@ def fill_columns(lo, hi, m, pairs, at_once, apart, first, source, arranged, chan
 @loop
 def whole_gradient(origin, first, size, cdf, cut, apart, source, chances, A, V, mu, projected):
     """Draw a batch and return its gradient, (N, T) and (N, N), on this thread alone."""
-    m, pairs, at_once, lanes = cut
-    arranged = arrange(origin, first, size, cdf, m)
-    model, columns, parts = laid_out(lanes, size, A, V, mu, projected)
-    fill_columns(0, len(parts), m, pairs, at_once, apart, first, source, arranged, chances, model, columns, parts)
+    arranged = arrange(origin, first, size, cdf, cut[0])
+    model, columns, parts = laid_out(cut, size, A, V, mu, projected)
+    fill_columns(0, len(parts), cut, apart, first, source, arranged, chances, model, columns, parts)
     finish_columns(0, len(mu), columns, projected)
     return columns[0], summed(parts, mu, projected)
 
 
 @loop
-def laid_out(lanes, size, A, V, mu, projected):
+def laid_out(cut, size, A, V, mu, projected):
     """What ``fill_columns`` reads of a model for the plain or the projected gradient, and room for its sums."""
     N, T = A.shape
     one = np.ones_like(mu)[0]
     centre, factors = (mu, one / mu) if projected else (np.zeros_like(mu), np.ones_like(mu))
-    columns = np.empty((lanes, N, T), dtype=V.dtype)
-    parts = np.empty((min(N * lanes, PARTS), N, N), dtype=V.dtype)
-    return (A, V, centre, factors, one / size), columns, parts
+    _, _, _, lanes, parts = cut
+    columns, values = np.empty((lanes, N, T), dtype=V.dtype), np.empty((parts, N, N), dtype=V.dtype)
+    return (A, V, centre, factors, one / size), columns, values
 
 
 @loop

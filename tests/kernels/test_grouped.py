@@ -23,14 +23,15 @@ def samples(task, size, *, packed=True):
 
 def grouped_gradient(task, theta, size, *, projected=False, memory=streaming.MEMORY, packed=True):
     streams, first = streaming._streams(task, size, SEED, STEP, FIRST, streaming.CODES if packed else streaming.TOKENS)
-    A, V = grouped.gradient(task, theta, size, streams, first, memory, projected=projected, packed=packed)
-    return scb.Parameters(scb.model.centred(task, A) if projected else A, V)
+    return scb.Parameters(
+        *grouped.gradient(task, theta, size, streams, first, memory, projected=projected, packed=packed)
+    )
 
 
 def plan(task, size, memory=streaming.MEMORY):
     """How a batch is divided: pairs or not, packs at once, lanes."""
     streams, _ = streaming._streams(task, size, SEED, STEP, FIRST)
-    return grouped.prepared(task, size, streams, memory)[0][1:]
+    return grouped.prepared(task, size, streams, memory)[0][1:4]
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -76,12 +77,13 @@ def test_the_sizes_above_join_pairs_where_they_say(vocab_size, context_length, e
 def test_memory_bounds_the_packs_at_once_and_the_lanes(monkeypatch):
     task = scb.SCB.random(3, 1000, sparsity=2, seed=0)
     row, columns = 1000 + 16 * 3**5, 8 * 3 * 1000
-    assert plan(task, 500, memory=16 * 7 * row) == (False, 7, min(16 * 7 * row // columns, 500 // 120))
-    assert plan(task, 500, memory=3 * columns) == (False, 1, 3)
-    assert plan(task, 500, memory=1) == (False, 1, 1)
+    assert plan(task, 700, memory=16 * 7 * row) == (False, 7, min(16 * 7 * row // columns, 700 // 120))
+    assert plan(task, 700, memory=3 * columns) == (False, 1, 3)
+    assert plan(task, 700, memory=1) == (False, 1, 1)
     assert plan(task, 10**5)[1:] == (grouped.CACHE // row, 16 // 3)
     monkeypatch.setattr(grouped, "CACHE", 0)
-    assert plan(task, 500)[1] == 4
+    assert plan(task, 700)[1] == 4
+    assert plan(task, 600)[2] == 1  # one thread's work
     paired = scb.SCB.random(17, 1157, sparsity=2, seed=0)
     assert plan(paired, 90, memory=1) == (True, 1, 1)
 
@@ -93,21 +95,35 @@ def test_an_odd_number_of_samples_is_among_them():
 
 
 @pytest.mark.parametrize(
-    ("vocab_size", "context_length", "size"), [(3, 5001, 90), (3, 301, 900), (17, 1157, 90), (40, 1001, 90)]
+    ("vocab_size", "context_length", "size"),
+    [(3, 5001, 90), (3, 301, 900), (17, 1157, 90), (40, 1001, 90), (40, 1001, 1000)],
 )
 @pytest.mark.parametrize("packed", [True, False])
 def test_threads_change_no_bit(monkeypatch, vocab_size, context_length, size, packed):
     task = scb.SCB.random(vocab_size, context_length, sparsity=2, seed=0)
     theta = scb.Parameters.random(task, seed=1)
-    found = [grouped_gradient(task, theta, size, packed=packed)]  # too few tokens for two threads: one call
+    streams, _ = streaming._streams(task, size, SEED, STEP, FIRST)
     monkeypatch.setattr(threads, "WORTHWHILE", 1)
-    monkeypatch.setattr(grouped, "whole_gradient", None)
+    assert grouped.prepared(task, size, streams, streaming.MEMORY, packed)[0][-1] > 1
+    found = []
     for n in (1, 2, 5):
         monkeypatch.setattr(threads, "THREADS", n)
-        found.append(grouped_gradient(task, theta, size, packed=packed))
+        found.append(grouped_gradient(task, theta, size, projected=True, packed=packed))
     for other in found[1:]:
         np.testing.assert_array_equal(other.A, found[0].A)
         np.testing.assert_array_equal(other.V, found[0].V)
+
+
+@pytest.mark.parametrize("N", [5, 8, 16, 40, 256])
+@pytest.mark.parametrize("T", [2, 255, 256, 5000])
+@pytest.mark.parametrize("packed", [True, False])
+def test_every_part_is_of_one_column_and_lane_or_of_whole_columns(N, T, packed):
+    task = scb.SCB.random(N, T, sparsity=2, seed=0)
+    for size in (1, 128, 511, 900, 5000, 10**5):
+        streams, _ = streaming._streams(task, size, SEED, STEP, FIRST)
+        *_, lanes, parts = grouped.prepared(task, size, streams, streaming.MEMORY, packed)[0]
+        assert 1 <= parts <= grouped.PARTS
+        assert parts == N * lanes if lanes > 1 else parts <= N
 
 
 def test_a_step_of_one_thread_is_one_call(monkeypatch):
