@@ -130,7 +130,7 @@ def token(source, index):
 
 @loop
 def _settled(source, cell, code, index):
-    """The token of a code whose ``cell`` has a boundary inside, and is ``~token`` of its left end: by 53 further bits."""
+    """The token of a code whose cell has a boundary inside, by 53 more bits; ``cell`` is ``~token`` of its left end."""
     _, refinement, _, _, boundaries = source
     token, rest = ~np.int64(cell), uniform(refinement, index)
     while token < boundaries.size and boundaries[token] - np.float64(code) <= rest:
