@@ -218,7 +218,7 @@ def test_runs_are_drawn_by_their_branch():
         plots.branches(task, [])
 
 
-def test_savings_fall_with_the_square_of_the_correlation():
+def test_savings_fall_faster_than_the_correlation_grows():
     ax = plots.savings((100, 1000), (0.1, 0.2, 0.4), runs=4).figure.axes[0]
     curve, level, points, longer, longer_level = (line.get_ydata() for line in ax.lines)
     assert np.all(np.diff(np.log(curve)) < np.log(0.5))

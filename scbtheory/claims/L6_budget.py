@@ -139,7 +139,7 @@ To an error $\epsilon$, up to factors that the task's law gives,
 
 $$
 \begin{array}{ll}
-\text{boosting (N5, S3)} & \tfrac12 z^2\,w\,T\,\log(2TK_Q) \\
+\text{boosting (N5, S4)} & \tfrac12 z^2\,w\,T\,\log(2TK_Q) \\
 \text{search by moments (L2)} & \dfrac{2\log T}{\mu_k\,q_{\min}^2\,\varphi^2} \\
 \text{one step after transfer (T3)} & \dfrac{2\sigma_k^2\log T}{K_\times^2\,q_{\min}^2} \\
 \text{last stage, by likelihood (L5)} & \operatorname{tr}\Xi\Sigma\,/\,\epsilon
@@ -149,11 +149,11 @@ $$ (eq-budget)
 Only the first line has a power of $T$, and the last has no $T$ at all.
 """,
     assumptions="equal weights on each support; the search may fail in one of ten runs",
-    scope="An experiment at the sizes named, for the second and the last line; {claim}`E3` measures the others. The "
-    "search's stated samples are L2's, not their leading order.",
+    scope="An experiment at the sizes named, for the second and the last line; {claim}`E3` measures the third and the "
+    "first one's batch, {claim}`E1` its steps. The search's stated samples are L2's, not their leading order.",
     nature="observation",
     chapter="budget",
-    rests_on=("E3", "L2", "L5", "N5", "T3"),
+    rests_on=("E1", "E3", "L2", "L5", "N5", "S4", "T3"),
     experiment=True,
     statement=statement,
     quantities=measured,

@@ -224,10 +224,10 @@ CLAIM = Claim(
     text=r"""
 Let $m$ be the largest entry of $|D^{-1/2}P'D^{1/2}|$. Keep the positions where a mean of $n_k$ whitened products
 $D^{-1/2}(x_o-\mu)(x_t-\mu)^\top D^{-1/2}$ has an entry beyond $\tau = \tfrac12q_{\min}m$; then, from fresh samples,
-take $\tilde P' = \sum_t\hat W_t$ on the supports and
-$\hat q_t = \langle\hat W_t,\tilde P'\rangle_\mu/\lVert\tilde P'\rVert_\mu^2$, where $\hat W_t$ is the mean of
-$(x_o-\mu)(x_t-\mu)^\top D^{-1}$. With $\lVert\tilde P'-P'\rVert_\mu \le \bar v$ and
-$\lVert\hat W_t-q_tP'\rVert_\mu \le \bar w$,
+let $\hat W_t$ be the mean of $(x_o-\mu)(x_t-\mu)^\top D^{-1}$ over one trigger's samples, take
+$\tilde P' = \sum_k\frac{n_k}{n}\sum_t\hat W_t$ over all triggers' supports and
+$\hat q_t = \langle\hat W_t,\tilde P'\rangle_\mu/\lVert\tilde P'\rVert_\mu^2$.
+With $\lVert\tilde P'-P'\rVert_\mu \le \bar v$ and $\lVert\hat W_t-q_tP'\rVert_\mu \le \bar w$,
 
 $$
 \begin{aligned}

@@ -27,7 +27,7 @@ class Budget(NamedTuple):
     Parameters
     ----------
     boost : until half is learned, at the least batch whose sign is right in nine of ten runs.
-    sparsify : of the one step that finds every support from there.
+    sparsify : of one step that finds every support from there, by its gradient alone.
     transfer : of the same step from a pretrained value matrix.
     moments : of the search that finds every support without a gradient.
     refit, likelihood : of the last stage, to the error asked for.
@@ -53,8 +53,9 @@ class Budget(NamedTuple):
 def budget(task: SCB, epsilon: float, *, transferred: float = 0.7) -> Budget:
     r"""L6: samples until :math:`\|A-Q\|_\mu^2 + \|V-P\|_\mu^2 \le \epsilon` in the mean, stage by stage.
 
-    ``boost`` is N5's batch :math:`\tfrac12z_{0.9}^2\eta\omega wT` times S3's half time; the steps are N4's batch at
-    :math:`\alpha = 0`, :math:`V = \mu1^\top + \beta P'`; ``moments`` is L2's; the last stages are L4's least squares,
+    ``boost`` is :math:`\tfrac12z_{0.9}^2wT\log(2TK_Q)`: N5's batch times S4's half time; the steps are N4's batch,
+    from scratch at that half time, :math:`\alpha = \beta = \sqrt{1/2}`, and after pretraining at :math:`\alpha = 0`,
+    :math:`V = \mu1^\top + \beta P'`; ``moments`` is L2's; the last stages are L4's least squares,
     of whose samples two thirds are averaged, and Cramér and Rao's bound.
 
     Parameters
@@ -76,12 +77,12 @@ def budget(task: SCB, epsilon: float, *, transferred: float = 0.7) -> Budget:
     epsilon, transferred = positive("epsilon", epsilon), real("transferred", transferred)
     if not 0 < transferred <= 1:
         raise InvalidArgument(f"transferred is {transferred:g}; expected a share of P' above 0 and at most 1")
-    T, omega = task.context_length, math.sqrt(task.K_P * task.K_Q)
-    half = dynamics.stages(K_P=task.K_P, K_Q=task.K_Q, T=T).half_time
-    batch = 0.5 * float(ndtri(SUCCESS)) ** 2 * omega * noise.sign_noise(task) * T  # of balanced steps, over η
+    T, learned = task.context_length, math.sqrt(0.5)
+    half = dynamics.stages(K_P=task.K_P, K_Q=task.K_Q, T=T, balanced=True).half_time
+    batch = 0.5 * float(ndtri(SUCCESS)) ** 2 * noise.sign_noise(task) * T  # over η
     return Budget(
         boost=batch * half,
-        sparsify=float(noise.support_batch(task, 0.0, 1.0, c=LEVEL).max()),
+        sparsify=float(noise.support_batch(task, learned, learned, c=LEVEL).max()),
         transfer=float(noise.support_batch(task, 0.0, transferred, c=LEVEL).max()),
         moments=float(samples_for_support(task, false_alarm=0.02, miss=0.08)),
         refit=sum(least_squares_error(task, "known")) / KEPT / epsilon,

@@ -60,11 +60,11 @@ def moment_search(task: scb.SCB, *, samples: int, seed: int = 0) -> Picture:
 
 
 def samples_against_length(lengths, *, tried=(), vocab_size=3, sparsity=2, seed=0, runs=40, transferred=0.7) -> Picture:
-    """Draw the samples that find every support in nine of ten runs, predicted as lines.
+    """Draw the samples with which nine of ten runs find every support or, boosting, the right sign; predicted as lines.
 
     Points are measured, at ``tried`` lengths where a run has at most 5·10⁷ tokens. From scratch by boosting (N5:
-    the sign, to the half time), after transfer by one step (N4, at ``transferred`` of P'), from scratch by moments
-    (L2); and Fano's bound, below which nobody does (L3).
+    the sign alone, to the half time), after transfer by one step (N4, at ``transferred`` of P'), from scratch by
+    moments (L2); and Fano's bound, below which nobody finds supports (L3).
 
     Parameters
     ----------
@@ -84,9 +84,9 @@ def samples_against_length(lengths, *, tried=(), vocab_size=3, sparsity=2, seed=
     """
     tasks = {T: scb.SCB.random(vocab_size, T, sparsity, seed=seed) for T in sorted({*lengths, *tried})}
     ways = (
-        ("boosting, from scratch", RED, "s", _by_boosting),
-        ("moments, from scratch", BLUE, "o", _by_moments),
-        ("one step, after transfer", GREEN, "D", _by_transfer),
+        ("boosting, from scratch: the sign", RED, "s", _by_boosting),
+        ("moments, from scratch: supports", BLUE, "o", _by_moments),
+        ("one step, after transfer: supports", GREEN, "D", _by_transfer),
     )
     points: list[Any] = []
     with canvas(size=(6.0, 3.9)) as (picture, ax):
@@ -96,7 +96,7 @@ def samples_against_length(lengths, *, tried=(), vocab_size=3, sparsity=2, seed=
             points += ax.loglog(short, [way(tasks[T], transferred, runs) for T in short], marker, color=colour, ms=5)
         bound = [limits.fano_samples(tasks[T], error=0.1) for T in lengths]
         ax.loglog(lengths, bound, color=BLACK, lw=1.2, ls="--", label="nobody, below (Fano)")
-        ax.set(xlabel="context length $T$", ylabel="samples until every support is found")
+        ax.set(xlabel="context length $T$", ylabel="samples")
         legend(ax, [(tuple(points), "measured")])
         return picture
 

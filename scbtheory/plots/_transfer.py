@@ -70,11 +70,11 @@ def least_batches(families, experiment) -> Picture:
 
 
 def savings(lengths, shares, *, vocab_size=3, sparsity=2, seed=0, runs=20) -> Picture:
-    r"""Draw the samples that find every support after pretraining against the correlation, beside those from scratch.
+    r"""Draw samples until every support is found after pretraining, against the correlation, beside scratch's sign.
 
-    Curves: N4's batch for one step from :math:`\hat P`, largest over triggers, which falls like
-    :math:`K_\times^{-2}` and grows like log T. Dashes: N5's samples for the sign from scratch, which grow like T.
-    Left of where they cross, the pretrained matrix is worth less than nothing.
+    Curves: N4's batch for one step from :math:`\hat P`, largest over triggers, which goes like
+    :math:`\sigma^2 K_\times^{-2}\log T`, σ² the noise that :math:`\hat P` brings along. Dashes: N5's samples for the
+    sign from scratch, which grow like T. Left of where they cross, that step costs more than the sign.
 
     Parameters
     ----------
@@ -101,14 +101,14 @@ def savings(lengths, shares, *, vocab_size=3, sparsity=2, seed=0, runs=20) -> Pi
             stated = [_one_step(task, start, share * task.K_P) for start, share in zip(starts, shares, strict=True)]
             ax.loglog(shares, stated, color=colour, label=f"pretrained, $T$ = {T}")
             scratch = np.full(len(shares), _by_boosting(task, None, None))
-            ax.loglog(shares, scratch, color=colour, lw=1.2, ls="--", label=f"from scratch, $T$ = {T}")
+            ax.loglog(shares, scratch, color=colour, lw=1.2, ls="--", label=f"sign from scratch, $T$ = {T}")
             if not points:
                 tried = [n for n, size in enumerate(stated) if size * T <= TOKENS]
                 found = [_least(task, starts[n], stated[n], seed + 3, runs) for n in tried]
                 points = ax.loglog([shares[n] for n in tried], found, "o", color=colour, ms=5)
         ax.minorticks_off()
         ax.set_xticks(shares, [f"{share:g}" for share in shares])
-        ax.set(xlabel=r"correlation $K_\times/K_P$", ylabel="samples until every support is found")
+        ax.set(xlabel=r"correlation $K_\times/K_P$", ylabel="samples")
         legend(ax, [(points[0], "measured")], ncols=2, outside=True)
         return picture
 
