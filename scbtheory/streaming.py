@@ -46,7 +46,7 @@ def gradient(
     With ``packed``, the fast way, the batch is another one of exactly the same law: triggers are those of
     ``task.sample``, but tokens are drawn from random bits of their own, as many at a time as a byte holds (see
     :mod:`scbtheory.kernels.packing`): two or more up to 16 tokens, one up to 256. Beyond, ``packed`` changes nothing.
-    Sums that threads keep of their own may take ``memory`` bytes once more.
+    Sums that threads keep of their own may take ``memory`` bytes once more, and a sample's trigger and place 16 bytes.
 
     Parameters
     ----------

@@ -214,6 +214,12 @@ def test_output_may_not_be_a_file(root):
             book.run([chapter], root / name, {})
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_the_work(root):
+    chapter = write(root / "book" / "model.ipynb", "1 / 0")  # had it run, that would have failed
+    with pytest.raises(NotADirectoryError):
+        book.run([chapter], root / "_toc.yml" / "mine", {})
+
+
 # --- render -------------------------------------------------------------------------------------
 
 

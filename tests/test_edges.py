@@ -1,6 +1,8 @@
 """The edges of what the package accepts: a right value, a documented infinity, or an error that says what came in."""
 
+import gc
 import math
+import weakref
 
 import mpmath as mp
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import scbtheory as scb
 from scbtheory import dynamics, flows, limits, noise, plots, softmax, streaming, sweeps, training, transfer
 from scbtheory.errors import InvalidArgument, MixedBackends, NotADistribution, ShapeMismatch
+from scbtheory.kernels import packing
 
 SYSTEM = {"K_P": 0.2, "K_Q": 0.5, "T": 100}
 TASK = scb.SCB.random(3, 20, 2, seed=0)
@@ -124,6 +127,31 @@ REFUSED = {
     "half times": (lambda: plots.half_time_errors([], K_P=0.2, K_Q=0.5), "lengths is empty; expected at least one"),
     "creep": (lambda: plots.creep([], K_P=0.2, K_Q=0.5), "lengths is empty; expected at least one"),
     "the algorithm": (lambda: plots.algorithm([]), "runs is empty; expected at least one"),
+    "likelihood, mu": (lambda: limits.estimated_error(counts(), TRUTH, 10 * TASK.mu), "positive numbers that sum to 1"),
+    "likelihood, text": (lambda: limits.estimated_error(counts(), TRUTH, ["a"] * 3), r"mu is \['a'.*; expected 3 pos"),
+    "likelihood, start": (lambda: limits.maximum_likelihood(counts(), start=scb.Parameters(TASK.Q, TASK.P * np.nan)),
+                          "start has entries that are not finite"),
+    "miss, text": (lambda: limits.miss_probability(TASK, n="x", q=0.5, threshold=1), "n is 'x'; expected samples"),
+    "noise factor": (lambda: transfer.noise_factor(TASK, START.V), "V is the same in every column"),
+    "noise factor, shifted": (lambda: transfer.noise_factor(TASK, transfer.shifted(TASK, START.V, 0.5)), "the same in"),
+    "lift": (lambda: transfer.lift(TASK, TASK.P, math.nan, 0, 0), "alpha is nan; expected a finite number"),
+    "variants": (lambda: sweeps.compare(TASK, {"a": training.sgd(0.1)}, seeds=(1, 2), max_samples=9),
+                 "a variant of 'a', in a list of them, is Descent.*; expected a sequence"),
+    "a point, K_Q": (lambda: sweeps.phase_diagram([1], [4], sparsity=1), "K_Q is 0 for this task"),
+    "a point, speed": (lambda: sweeps.phase_diagram([20], [4], step_size=-1), "step_size is -1; expected a number ab"),
+    "a length": (lambda: sweeps.phase_diagram(20, [4]), "lengths is 20; expected a sequence"),
+    "exponent": (lambda: sweeps.fit_exponent([[1, 2], [3, 4]], [[1, 2], [3, 4]]), r"x has shape \(2, 2\)"),
+    "batch sizes": (lambda: training.algorithm(TASK, batch_sizes=256), "batch_sizes is 256; expected a sequence"),
+    "batch sizes, text": (lambda: training.algorithm(TASK, batch_sizes=("x", 2, 3)), "batch_sizes is 'x'; expected a"),
+    "descent of nothing": (lambda: dynamics.matrix_descend(TASK, None, steps=0, step_size=0.1), "theta is None; expe"),
+    "flag, progress": (lambda: training.train(TASK, training.sgd(0.1), max_samples=9, progress="no"), "progress is 'n"),
+    "trials": (lambda: plots.support_batches([100], trials=0), "trials is 0; expected a whole number"),
+    "batches": (lambda: plots.noise_scale([100], batches=0, points=1), "batches is 0; expected a whole number"),
+    "ratios": (lambda: plots.sign_collapse([50], []), "ratios is empty; expected at least one"),
+    "signs' lengths": (lambda: plots.sign_collapse([], [1]), "lengths is empty; expected at least one"),
+    "no course": (lambda: plots.course(TASK, [], step_size=0.1), "runs is empty; expected at least one"),
+    "no names": (lambda: plots.step_sizes(None, []), "names is empty; expected at least one"),
+    "no models": (lambda: plots.attention_patterns(TASK, {}), "models is empty; expected at least one"),
     "an int beyond floats": (lambda: noise.passing(TASK, c=10**400), "c is a whole number beyond every float"),
 }  # fmt: skip
 
@@ -160,6 +188,28 @@ def test_other_libraries_and_matrices_that_are_no_distributions_are_refused(stri
         dynamics.recover(TASK, foreign.Q, 0.1)
     with pytest.raises(NotADistribution):
         transfer.shifted(TASK, 2 * TASK.P, 0.1)
+
+
+@pytest.mark.parametrize("P_hat", [None, "P", [["a"] * 3] * 3, [[1.0], [1.0, 2.0]], TASK.P + 1j * TASK.P,
+                                   np.ma.masked_less(TASK.P, 0.1)])  # fmt: skip
+def test_a_pretrained_matrix_that_is_none_is_refused(P_hat):
+    with pytest.raises(NotADistribution, match="P_hat is not a matrix of real numbers"):
+        transfer.correlations(TASK, P_hat)
+
+
+def test_a_search_keeps_no_task_alive():
+    task = scb.SCB.random(3, 200, 2, seed=0)
+    limits.samples_for_support(task)
+    alive = weakref.ref(task)
+    del task
+    gc.collect()
+    assert alive() is None
+
+
+def test_one_token_is_packed_one_at_a_time():
+    only = scb.SCB([[1.0]], [[0.5], [0.5]])
+    assert packing.width(1) == 1
+    assert float(streaming.gradient(only, scb.Parameters.initial(only), 5, seed=0, packed=True).V[0, 0]) == 0
 
 
 # ---------------------------------------------------------------- limits

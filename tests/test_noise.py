@@ -244,3 +244,12 @@ def test_a_threshold_warns_where_a_trigger_is_too_rare_for_gaussian_tails():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         noise.threshold(task, theta, batch_size=2000)
+
+
+@pytest.mark.parametrize(("dtype", "beta"), [("float64", 1e-9), ("float32", 1e-4)])
+def test_attention_has_its_noise_however_little_is_learned(dtype, beta):
+    """The noise and the squared signal vanish alike with β, and the constant part of V is none of either."""
+    task, double = (scb.SCB.random(3, 1000, 2, seed=0, dtype=kind) for kind in (dtype, "float64"))
+    expected = noise.attention_noise_scale(double, dynamics.lift(double, 0.0, 1e-3))
+    assert noise.attention_noise_scale(task, dynamics.lift(task, 0.0, beta)) == pytest.approx(expected, rel=0.01)
+    assert noise.attention_noise_scale(task, scb.Parameters.initial(task)) == 0

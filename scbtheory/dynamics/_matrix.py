@@ -165,6 +165,7 @@ def matrix_descend(
     ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
     weights, step_size = _weights(task, eta_V, eta_A, balanced), positive("step_size", step_size)
+    check(task, theta)
     path = [theta]
     for _ in range(whole("steps", steps)):
         gradient = projected_gradient(task, path[-1])

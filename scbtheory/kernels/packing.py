@@ -21,7 +21,7 @@ CODES = 256
 def width(vocab_size: int) -> int:
     """Return m, the number of tokens that a byte holds: at least one."""
     m = 1
-    while vocab_size ** (m + 1) <= CODES:
+    while 1 < vocab_size ** (m + 1) <= CODES:  # one token alone would fit any number of times
         m += 1
     return m
 

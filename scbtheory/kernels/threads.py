@@ -1,6 +1,7 @@
 """Work on the tokens, shared between threads.
 
-A piece is computed by one thread, in one fixed order: results do not depend on how many threads there are.
+A piece is computed by one thread, in one fixed order: results do not depend on how many threads there are. (Those of
+a BLAS, in the products with V, may change the last bits; set OPENBLAS_NUM_THREADS=1, as ``make`` does.)
 Python's own threads call the loops, which release the interpreter's lock; unlike OpenMP's they sleep
 while they wait, and other programs on the machine do not stall them.
 """

@@ -2,7 +2,6 @@ r"""L2: supports found by thresholding the moment statistic, and the samples tha
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
@@ -72,8 +71,13 @@ def miss_probability(task: SCB, *, n, q: float, threshold: float):
     threshold = real("threshold", threshold)
     if not 0 <= real("q", q) <= 1:
         raise InvalidArgument(f"q is {q!r}; expected a weight between 0 and 1")
-    traces, along = _cumulants(task, q)
-    n = np.asarray(n, dtype=float)
+    q = float(q)
+    try:
+        n = np.asarray(n, dtype=float)
+    except (TypeError, ValueError):
+        raise InvalidArgument(f"n is {n!r}; expected samples, from 0 on") from None
+    known = vars(task).setdefault("_cumulants", {})  # of the few weights that a search asks for again and again
+    traces, along = known.get(q) or known.setdefault(q, _cumulants(task, q))
     if not np.all(np.isfinite(n) & (n >= 0)):
         raise InvalidArgument(f"n has entries between {np.min(n):g} and {np.max(n):g}; expected samples, from 0 on")
     c = [traces[j] + (j + 1) * n * along[j] for j in range(4)]
@@ -93,7 +97,6 @@ def miss_probability(task: SCB, *, n, q: float, threshold: float):
     return found if found.ndim else float(found)
 
 
-@functools.lru_cache(maxsize=4096)
 def _cumulants(task, q):
     r""":math:`\operatorname{tr}S^j` and :math:`m^\top S^{j-1}m` for j = 1 to 4."""
     P, mu, N = task._host_P, task._host_mu, task.vocab_size

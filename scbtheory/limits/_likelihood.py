@@ -9,6 +9,7 @@ import numpy as np
 
 from scbtheory.errors import InvalidArgument, ShapeMismatch
 from scbtheory.limits._fisher import Model, Row
+from scbtheory.limits._moments import frequencies_of
 from scbtheory.model import Parameters
 
 EM_STEPS = 30  # enough to come near; scoring does the rest
@@ -164,7 +165,7 @@ def maximum_likelihood(counts: Counts, mu=None, start: Parameters | None = None)
 
     Raises
     ------
-    InvalidArgument : there are no samples, or ``mu`` is not positive.
+    InvalidArgument : there are no samples, ``mu`` are no frequencies, or ``start`` is not finite.
     ShapeMismatch : ``mu`` or ``start`` do not fit the counts.
     """
     N, T = counts.vocab_size, counts.context_length
@@ -197,7 +198,7 @@ def estimated_error(counts: Counts, theta: Parameters, mu=None):
 
     Raises
     ------
-    InvalidArgument : there are no samples, ``mu`` is not positive, or an output has no chance above 0 at ``theta``.
+    InvalidArgument : there are no samples, ``mu`` are no frequencies, or an output has no chance above 0 at ``theta``.
     ShapeMismatch : ``mu`` or ``theta`` do not fit the counts.
     """
     fit = _Fit.of(counts, mu)
@@ -245,8 +246,7 @@ class _Fit:
             raise InvalidArgument("counts are empty; expected at least one sample")
         if mu is not None and np.shape(mu) != (counts.vocab_size,):
             raise ShapeMismatch(f"mu has shape {np.shape(mu)}; expected {(counts.vocab_size,)}")
-        if mu is not None and not np.all(np.isfinite(mu) & (np.asarray(mu) > 0)):
-            raise InvalidArgument(f"mu is {np.asarray(mu).tolist()}; expected positive frequencies")
+        mu = None if mu is None else frequencies_of(mu, counts.vocab_size)
         trigger, copied, output = counts.decoded()
         N, weight = counts.vocab_size, counts.count.astype(float)
         frequencies = np.bincount(trigger, weight, minlength=N) / counts.total
@@ -271,6 +271,8 @@ class _Fit:
         if np.shape(theta.A) != (T, N) or np.shape(theta.V) != (N, N):
             shapes = f"{np.shape(theta.A)} and {np.shape(theta.V)}"
             raise ShapeMismatch(f"{name} has shapes {shapes}; expected {(T, N)} and {(N, N)}")
+        if not (np.all(np.isfinite(theta.A)) and np.all(np.isfinite(theta.V))):
+            raise InvalidArgument(f"{name} has entries that are not finite")
 
     def initial(self, start):
         N, real = self.counts.vocab_size, self.counts._real

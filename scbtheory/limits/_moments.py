@@ -37,7 +37,7 @@ def moment_statistic(task: SCB, samples: int, *, seed: int, step: int = 0, first
     InvalidArgument : a number is out of range, or ``mu`` is no positive distribution.
     """
     B, N, T = count("samples", samples), task.vocab_size, task.context_length
-    mu = task._host_mu if mu is None else _frequencies(mu, N)
+    mu = task._host_mu if mu is None else frequencies_of(mu, N)
     seed, step, first = task._place(B, seed, step, first)
     seen = task.sample_at(np.zeros((1, N), dtype=np.int64), B, seed=seed, step=step, first=first)
     trigger, output = (task.backend.to_numpy(x).astype(np.int64) for x in (seen.trigger, seen.output))
@@ -68,9 +68,14 @@ def _counted(task, samples, seed, step, first, mu):
     return joint, np.einsum("kmt,m->kt", counts.sum(axis=1) ** 2, 1 / mu)
 
 
-def _frequencies(mu, N):
-    mu = np.asarray(mu, dtype=np.float64)
-    if mu.shape != (N,) or not np.all(mu > 0) or abs(mu.sum() - 1) > 1e-9:
+def frequencies_of(mu, N):
+    """Frequencies as an array (N,) in float64, or refuse what cannot be some; single precision may miss 1 by more."""
+    try:
+        given = np.asarray(mu)
+        mu, single = given.astype(np.float64), given.dtype == np.float32
+    except (TypeError, ValueError):
+        raise InvalidArgument(f"mu is {mu!r}; expected {N} positive numbers that sum to 1") from None
+    if mu.shape != (N,) or not np.all(mu > 0) or abs(mu.sum() - 1) > (1e-5 if single else 1e-9):
         raise InvalidArgument(f"mu is {mu.tolist()}; expected {N} positive numbers that sum to 1")
     return mu
 

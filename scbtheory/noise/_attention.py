@@ -136,9 +136,12 @@ def attention_noise_scale(task: SCB, theta: Parameters) -> float:
     xp = task.backend.xp
     noise = float(xp.sum(xp.sum(variance, axis=0) * task.mu))
     signal = attention_signal(task, theta)
+    own = theta.V - (theta.V @ task.mu)[:, None]  # all that the gradient sees of V
     size = task.inner(theta.V, theta.V)
-    scale = task.context_length * size * (1 + size * task.inner(theta.A, theta.A))
-    return ratio(noise, task.inner(signal, signal), scale, rounding(task))
+    scale = task.context_length * (1 + size * task.inner(theta.A, theta.A))
+    if noise <= rounding(task) ** 2 * size * scale:  # what rounding leaves of the rest of V
+        return 0.0
+    return ratio(noise, task.inner(signal, signal), task.inner(own, own) * scale, rounding(task))
 
 
 class _Moments:

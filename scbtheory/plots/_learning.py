@@ -9,7 +9,7 @@ import numpy as np
 
 import scbtheory as scb
 from scbtheory import dynamics, sweeps
-from scbtheory.checks import some
+from scbtheory.checks import correlation, positive, some
 from scbtheory.plots._style import (
     BLACK,
     BLUE,
@@ -41,7 +41,13 @@ def course(task: scb.SCB, runs, *, step_size: float) -> Picture:
     -------
     Picture
         α and β against the step, trained and predicted; shaded until α = 0.1 and on to αβ = ½.
+
+    Raises
+    ------
+    InvalidArgument : there are no runs, the step size is not above 0, or the task's :math:`K_Q` is 0.
     """
+    runs, step_size = some("runs", runs), positive("step_size", step_size)
+    correlation(task, "K_Q")
     T, steps = task.context_length, int(max(run.step[-1] for run in runs))
     system = {"K_P": task.K_P, "K_Q": task.K_Q, "T": T, "balanced": True}
     growth = math.log(1 + step_size)
@@ -144,7 +150,12 @@ def step_sizes(found: sweeps.Comparison, names, column: str = "distance_A") -> P
     -------
     Picture
         Both axes logarithmic; runs that diverged lie on a line at three times the largest error.
+
+    Raises
+    ------
+    InvalidArgument : there are no names.
     """
+    names = some("names", names)
     with canvas(size=(5.8, 3.5)) as (picture, ax):
         curves = {name: _by_step(found, name, column) for name in names}
         top = 3 * max(v[np.isfinite(v)].max() for _, values in curves.values() for v in values if np.isfinite(v).any())
@@ -180,7 +191,12 @@ def attention_patterns(task: scb.SCB, models: dict[str, scb.Parameters]) -> Pict
     -------
     Picture
         Attention in the first row, (trigger, position), values in the second; a column a model, the truth first.
+
+    Raises
+    ------
+    InvalidArgument : there are no models.
     """
+    some("models", models)
     to, shown = task.backend.to_numpy, {"truth": scb.Parameters.truth(task), **models}
     with canvas(rows=2, columns=len(shown), size=(7.4, 5.0), height_ratios=(2, 1)) as (picture, axes):
         for column, (name, theta) in enumerate(shown.items()):

@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 import scbtheory as scb
 from scbtheory import dynamics, noise
-from scbtheory.checks import below
+from scbtheory.checks import below, count, positive, some
 from scbtheory.errors import InvalidArgument
 from scbtheory.plots._style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, Picture, canvas, legend, panel_letters
 
@@ -37,6 +37,8 @@ def noise_scale(lengths, *, vocab_size=3, sparsity=2, seed=0, points=6, batches=
     ------
     InvalidArgument : a number is out of range, or T is too small for a first stage.
     """
+    lengths, points = some("lengths", lengths), count("points", points)
+    batches, size = count("batches", batches), count("size", size)
     with canvas(columns=2, size=(7.6, 3.3), sharey=True) as (picture, axes):
         for T, colour in zip(lengths, SHADES, strict=False):
             task = scb.SCB.random(vocab_size, T, sparsity, seed=seed)
@@ -93,8 +95,10 @@ def sign_collapse(lengths, ratios, *, runs=100, step_size=0.1, vocab_size=3, spa
 
     Raises
     ------
-    InvalidArgument : a number is out of range.
+    InvalidArgument : a number is out of range, or there are no lengths or no ratios.
     """
+    lengths, ratios = some("lengths", lengths), [positive("ratios", ratio) for ratio in some("ratios", ratios)]
+    runs, step_size = count("runs", runs), positive("step_size", step_size)
     with canvas(size=(5.8, 3.8)) as (picture, ax):
         top = max(ratios) * 1.6
         first = scb.SCB.random(vocab_size, lengths[0], sparsity, seed=seed)
@@ -230,6 +234,7 @@ def support_batches(lengths, *, alpha=0.0, beta=0.2, c=1.25, vocab_size=3, spars
     ------
     InvalidArgument : a number is out of range, :math:`\beta(1-\alpha\beta) = 0`, or a weight is not above 1/T.
     """
+    lengths, trials = some("lengths", lengths), count("trials", trials)
     formula, flat, found, found_flat = [], [], [], []
     for T in lengths:
         task = scb.SCB.random(vocab_size, T, sparsity, seed=seed)

@@ -71,11 +71,11 @@ def run(
         raise BookError(f"{folder} holds the chapters themselves: name another folder with --output")
     values = {notebook: check(notebook, parameters) for notebook in notebooks}
     written = []
+    folder.mkdir(parents=True, exist_ok=True)  # fails before the work, not after it
     one_at_a_time = "run-" + hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
     with workplace(_root(notebooks[0]), one_at_a_time, fallback=True) as drafts:
         failures = execute(notebooks, drafts, parameters, jobs=jobs, profile=profile)
         failed = {failure.notebook for failure in failures}
-        folder.mkdir(parents=True, exist_ok=True)
         for notebook in notebooks:
             if notebook.resolve() not in failed:
                 fresh = drafts / notebook.name

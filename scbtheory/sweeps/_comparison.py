@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from scbtheory.checks import chance
+from scbtheory.checks import chance, several
 from scbtheory.errors import InvalidArgument, nearest
 from scbtheory.sweeps._running import Run, run_all
 from scbtheory.task import SCB
@@ -108,7 +108,7 @@ def fit_exponent(x, y, confidence: float = 0.95) -> Exponent:
     """
     confidence = chance("confidence", confidence)
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    if y.ndim != 2 or len(x) != len(y) or y.size < 3 or len(np.unique(x)) < 2:
+    if x.ndim != 1 or y.ndim != 2 or len(x) != len(y) or y.size < 3 or len(np.unique(x)) < 2:
         raise InvalidArgument(f"x has shape {x.shape} and y {y.shape}; expected (points,) and (points, seeds)")
     if not (np.all((x > 0) & np.isfinite(x)) and np.all((y > 0) & np.isfinite(y))):
         raise InvalidArgument("x or y has an entry that is not positive and finite; logarithms are fitted")
@@ -226,7 +226,10 @@ def compare(
     for name in starts or {}:
         if name not in methods:
             raise InvalidArgument(f"starts has {name!r}, which is no method{nearest(name, methods)}")
-    variants = {name: [tuple(v) for v in tried] for name, tried in methods.items()}
+    variants = {
+        name: [several(f"a variant of {name!r}, in a list of them,", v) for v in several(f"methods[{name!r}]", tried)]
+        for name, tried in methods.items()
+    }
     runs = [
         Run.of(task, stages, seed, start=(starts or {}).get(name), max_samples=max_samples)
         for seed in seeds for name, tried in variants.items() for stages in tried  # so that a seed's share their draws

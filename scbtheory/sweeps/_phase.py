@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from scbtheory import noise
-from scbtheory.checks import chance, count
+from scbtheory.checks import chance, correlation, count, positive, several
 from scbtheory.errors import InvalidArgument
 from scbtheory.sweeps._running import Point, run_all
 from scbtheory.task import SCB
@@ -68,8 +68,10 @@ class SignPoint(Point):
 
     def speed(self) -> dict[str, float]:
         """Both step sizes, as :mod:`scbtheory.noise` takes them."""
-        task = self.task()
-        return {"step_size": self.step_size / task.K_Q, "attention_step_size": self.step_size / task.K_P}
+        task, step_size = self.task(), positive("step_size", self.step_size)
+        correlation(task, "K_P")
+        correlation(task, "K_Q")
+        return {"step_size": step_size / task.K_Q, "attention_step_size": step_size / task.K_P}
 
     def __call__(self) -> SignCount:
         own = np.random.SeedSequence([self.seed, self.context_length, self.batch_size, self.block])
@@ -251,7 +253,7 @@ def phase_diagram(
     InvalidArgument : a number is out of range, there is no length or no batch, or as in :func:`run_all`.
     """
     lengths, batches = (
-        tuple(count(name, v) for v in values)
+        tuple(count(name, v) for v in several(name, values))
         for name, values in (("lengths", lengths), ("batches", batches))
     )  # fmt: skip
     for name, values in (("lengths", lengths), ("batches", batches)):

@@ -138,7 +138,7 @@ def run_all(
 ) -> list:
     """Call everything once and return the results in the order given: on this machine, or on a Dask cluster.
 
-    Results depend neither on ``jobs`` nor on the cluster. Points that are equal are computed once. A point whose
+    Results depend neither on ``jobs`` nor on the cluster, but in their last bits on a BLAS's threads. Points that are equal are computed once. A point whose
     worker is lost is given to another one.
 
     Parameters

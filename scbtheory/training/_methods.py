@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scbtheory.checks import correlation, positive
+from scbtheory.checks import correlation, count, positive, several
 from scbtheory.dynamics import System
 from scbtheory.errors import InvalidArgument, nearest
 from scbtheory.limits import samples_for_support
@@ -152,9 +152,10 @@ def algorithm(
         proximal = proximal_batch(K_Q=K_Q, N=N, smallest=float(xp.min(task.mu)), **told)
         boost = max(proximal, boost_batch(step_size=step_size, sign=DECAYING, **told))
         batch_sizes = boost, proximal, 256
-    if len(batch_sizes) != 3:
+    sizes = [count("batch_sizes", size) for size in several("batch_sizes", batch_sizes)]
+    if len(sizes) != 3:
         raise InvalidArgument(f"batch_sizes is {batch_sizes!r}; expected three: of boost, proximal and refit")
-    boost, proximal, refit = batch_sizes
+    boost, proximal, refit = sizes
     speed: dict[str, Any] = {"step_size": step_size, "eta_V": 1 / K_Q, "eta_A": 1 / K_P}
     begin: tuple[Stage, ...] = (
         Boost(boost, last_batch=min(boost, proximal), **speed),

@@ -121,7 +121,7 @@ def train(
         history = History(tuple(s.name for s in stages), theta=learner.linear, model=start, description=description)
         history.state = {"stage": 0, "steps": 0, "step": 0, "next": 0.0, "begun": 0, "provisional": 0}
     learner.draws = draws
-    with _bar(progress, max_samples) as show:
+    with _bar(flag("progress", progress), max_samples) as show:
         _loop(stages, learner, history, max_samples, record, checkpoint, show)
     return history
 

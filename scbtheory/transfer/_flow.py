@@ -180,7 +180,12 @@ def lift(task: SCB, P_hat, alpha: float, beta: float, gamma: float) -> Parameter
     -------
     Parameters
         ``A`` (T, N) and ``V`` (N, N).
+
+    Raises
+    ------
+    InvalidArgument : a coordinate is not a finite number.
     """
+    alpha, beta, gamma = real("alpha", alpha), real("beta", beta), real("gamma", gamma)
     scratch = Parameters.initial(task)
     V = scratch.V + beta * (task.P - scratch.V) + gamma * centred(task, P_hat)
     return Parameters(scratch.A + alpha * (task.Q - scratch.A), V)

@@ -14,6 +14,7 @@ from scbtheory.population import projected_gradient
 from scbtheory.task import SCB
 from scbtheory.transfer._start import correlations, start, stochastic
 
+ROUNDING = 64**2  # times the square of the last digit: below it a squared size is rounding
 PARTS = 50  # batches that a measured variance is averaged over
 
 
@@ -103,12 +104,15 @@ def noise_factor(task: SCB, V) -> float:
 
     Raises
     ------
+    InvalidArgument : :math:`V' = 0`, up to rounding.
     ShapeMismatch : V is not (N, N).
     MixedBackends : V is of another array library, device or precision than the task.
     """
     check_array(task, "V", V, (task.vocab_size, task.vocab_size))
     xp, delta = task.backend.xp, V @ task.mu - task.mu
     prime = V - (V @ task.mu)[:, None]
+    if task.inner(prime, prime) <= ROUNDING * float(xp.finfo(task.backend.dtype).eps) ** 2 * task.inner(V, V):
+        raise InvalidArgument("V is the same in every column, up to rounding; there is no noise for a factor")
     spread = prime @ task.C @ prime.T
     return 1 + float(xp.sum(delta * (spread @ delta)) / xp.sum(spread * task.C))
 
@@ -135,7 +139,7 @@ def other_law(task: SCB, P_hat, amounts, *, samples: int = 50_000, level: float 
 
     Raises
     ------
-    InvalidArgument : an amount, ``seed``, ``samples`` or ``level`` is out of range.
+    InvalidArgument : an amount, ``seed``, ``samples`` or ``level`` is out of range, or a column is as every other.
     NotADistribution : a shifted matrix has a column that is not a distribution.
     """
     rows, samples, level = [], count("samples", samples), positive("level", level)

@@ -64,7 +64,14 @@ def centred(task: SCB, P_hat):
 
 def stochastic(task: SCB, P_hat):
     """The pretrained matrix on the task's backend, from an array there or from lists; refuse what is none."""
-    host = np.asarray(P_hat) if isinstance(P_hat, (list, tuple)) else task.backend.to_numpy(P_hat)
+    try:
+        if isinstance(P_hat, np.ma.MaskedArray):
+            raise TypeError("it is a masked array, and what its mask hides has no value; fill it first")
+        host = np.asarray(P_hat) if isinstance(P_hat, (list, tuple)) else task.backend.to_numpy(P_hat)
+        if host.dtype.kind not in "fiu":
+            raise TypeError(f"its entries are {host.dtype}")
+    except (TypeError, ValueError, BufferError, AttributeError) as error:
+        raise NotADistribution(f"P_hat is not a matrix of real numbers: {error}") from error
     N = task.vocab_size
     if host.shape != (N, N):
         raise ShapeMismatch(f"P_hat has shape {host.shape}; this task expects {(N, N)}")

@@ -36,6 +36,8 @@ def run(
     target = Path(json_path) if json_path else None
     if target and not target.parent.is_dir():
         raise InvalidArgument(f"--json {json_path}: the folder {target.parent} does not exist")
+    if target and target.is_dir():
+        raise InvalidArgument(f"--json {json_path} is a folder; name a file")
     console = console or Console()
     columns = (TextColumn("verifying {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

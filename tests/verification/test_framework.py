@@ -188,6 +188,8 @@ def test_the_terminal_reports_and_writes_what_was_measured(tmp_path, capsys):
     assert stored["holds"] is True
     assert {f["route"] for f in stored["evidence"]} == set(KINDS)
     assert all(f["residuals"] for f in stored["evidence"])
+    with pytest.raises(InvalidArgument, match=r"--json .* is a folder; name a file"):
+        terminal.run(["G2"], tmp_path, jobs=1)
 
 
 def test_the_ledger_shows_every_claim_and_control():
