@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scbtheory.errors import InvalidArgument
 
-__all__ = ["available", "check_batch"]
+__all__ = ["available", "check_batch", "check_order"]
 
 MEMINFO = Path("/proc/meminfo")
 CONTAINER = Path("/sys/fs/cgroup")  # a container's own limit, where there is one
@@ -36,15 +36,35 @@ def check_batch(task, batch_size: int) -> None:
     ------
     InvalidArgument : they do not fit; says what they need and what there is.
     """
-    need = batch_size * task.sample_bytes
+    _check(
+        batch_size * task.sample_bytes, task.backend.free_memory,
+        f"batch_size {batch_size} at context_length {task.context_length}", "its tokens",
+        "use scbtheory.streaming.gradient, which draws the same batch in parts",
+    )  # fmt: skip
+
+
+def check_order(batch_size: int) -> None:
+    """Refuse a batch whose samples' triggers and places, 16 bytes a sample, exceed this machine's available memory.
+
+    Parameters
+    ----------
+    batch_size : samples.
+
+    Raises
+    ------
+    InvalidArgument : they do not fit; says what they need and what there is.
+    """
+    what = "its triggers, which are drawn at once"
+    _check(16 * batch_size, available, f"batch_size {batch_size}", what, "add up the gradients of smaller ones")
+
+
+def _check(need, free, whose, what, instead):
     if need < 2**28:  # asking the system takes longer than drawing a small batch
         return
-    have = task.backend.free_memory()
+    have = free()
     if have is not None and need > have:
         raise InvalidArgument(
-            f"batch_size {batch_size} at context_length {task.context_length} needs {need / 2**30:.3g} GiB for its "
-            f"tokens, but {have / 2**30:.3g} GiB are available; use scbtheory.streaming.gradient, which draws the "
-            "same batch in parts"
+            f"{whose} needs {need / 2**30:.3g} GiB for {what}, but {have / 2**30:.3g} GiB are available; {instead}"
         )
 
 

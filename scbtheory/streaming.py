@@ -11,6 +11,7 @@ from scbtheory.checks import below, count, flag
 from scbtheory.errors import InvalidArgument
 from scbtheory.kernels import choose, packing
 from scbtheory.kernels.stream import STEP_BITS, Stream
+from scbtheory.memory import check_order
 from scbtheory.model import M, Parameters, centred, contributions, forward, tables
 from scbtheory.task import OUTPUTS, POSITIONS, SCB, TOKENS, TRIGGERS
 
@@ -65,7 +66,8 @@ def gradient(
 
     Raises
     ------
-    InvalidArgument : a number or flag is out of range, or the tokens of one part do not fit the available memory.
+    InvalidArgument : a number or flag is out of range, or the triggers, or the tokens of one part, do not fit the
+        available memory.
     MixedBackends : ``theta`` is of another array library, device or precision than the task.
     ShapeMismatch : ``theta`` has other sizes than the task.
     """
@@ -77,6 +79,8 @@ def gradient(
     if whole is None and grouped is not None and (packed or (a_byte and not loops.few(task, batch_size, packed))):
         whole = grouped
     if whole is not None:
+        if whole is grouped:
+            check_order(batch_size)
         streams, first = _streams(task, batch_size, seed, step, first, CODES if packed else TOKENS)
         A, V = whole(task, linear, batch_size, streams, first, memory, projected=projected, packed=packed)
         return pull_back(Parameters(A, V))

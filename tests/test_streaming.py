@@ -230,6 +230,12 @@ def test_a_batch_beyond_the_memory_is_refused_with_the_way_out(task, monkeypatch
     monkeypatch.setattr("scbtheory.memory.available", lambda: 2**30)
     with pytest.raises(InvalidArgument, match=r"needs 9.41 GiB .* but 1 GiB are available; use .*streaming.gradient"):
         task.sample(10**8, seed=0)
+    wide = scb.SCB.random(3, 4, 2, seed=0)
+    for packed in (False, True):
+        with pytest.raises(
+            InvalidArgument, match=r"needs 1.49 GiB for its triggers, .* but 1 GiB are available; add up"
+        ):
+            streaming.gradient(wide, scb.Parameters.initial(wide), 10**8, seed=0, packed=packed)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def budget(task: SCB, epsilon: float, *, transferred: float = 0.7) -> Budget:
     if not 0 < transferred <= 1:
         raise InvalidArgument(f"transferred is {transferred:g}; expected a share of P' above 0 and at most 1")
     T, learned = task.context_length, math.sqrt(0.5)
-    half = dynamics.stages(K_P=task.K_P, K_Q=task.K_Q, T=T, balanced=True).half_time
+    half = dynamics.half_time(K_P=task.K_P, K_Q=task.K_Q, T=T, balanced=True)
     batch = 0.5 * float(ndtri(SUCCESS)) ** 2 * noise.sign_noise(task) * T  # over η
     return Budget(
         boost=batch * half,

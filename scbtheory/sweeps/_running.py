@@ -138,8 +138,8 @@ def run_all(
 ) -> list:
     """Call everything once and return the results in the order given: on this machine, or on a Dask cluster.
 
-    Results depend neither on ``jobs`` nor on the cluster, but in their last bits on a BLAS's threads. Points that are equal are computed once. A point whose
-    worker is lost is given to another one.
+    Results depend neither on ``jobs`` nor on the cluster (their last bits may on how many threads a BLAS has). Points
+    that are equal are computed once. A point whose worker is lost is given to another one.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def plan(task, size, memory=streaming.MEMORY):
         (2, 1001, 60),  # eight tokens in a byte
         (3, 2 * compiled.BLOCK + 3, 1),  # triggers without a sample
         (3, 2 * compiled.BLOCK + 3, 40),
-        (3, 701, 500),  # the packs of a trigger in several lanes
+        (3, 1401, 500),  # the packs of a trigger in several lanes
         (16, 130, 70),
         (17, 1155, 90),  # one in a byte, too short for pairs
         (17, 1157, 90),  # pairs; some trigger's last sample has no partner
@@ -84,6 +84,7 @@ def test_memory_bounds_the_packs_at_once_and_the_lanes(monkeypatch):
     monkeypatch.setattr(grouped, "CACHE", 0)
     assert plan(task, 700)[1] == 4
     assert plan(task, 600)[2] == 1  # one thread's work
+    assert plan(scb.SCB.random(3, 1401, sparsity=2, seed=0), 500)[2] == 4  # a size above
     paired = scb.SCB.random(17, 1157, sparsity=2, seed=0)
     assert plan(paired, 90, memory=1) == (True, 1, 1)
 
