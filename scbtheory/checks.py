@@ -19,6 +19,7 @@ __all__ = [
     "pair",
     "positive",
     "real",
+    "rounding",
     "several",
     "some",
     "whole",
@@ -120,9 +121,14 @@ def some(name, value) -> tuple:
     return found
 
 
+def rounding(task) -> float:
+    """The relative size below which a difference of terms is rounding, at a task's precision."""
+    return 64 * float(task.backend.xp.finfo(task.backend.dtype).eps)
+
+
 def correlation(task, name) -> float:
     """Return ``K_P`` or ``K_Q`` of a task, or refuse one that is rounding alone."""
     number = getattr(task, name)
-    if not number > (64 * float(task.backend.xp.finfo(task.backend.dtype).eps)) ** 2:
+    if not number > rounding(task) ** 2:
         raise InvalidArgument(f"{name} is {number:g} for this task: there is no correlation to learn")
     return number

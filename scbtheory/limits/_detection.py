@@ -3,6 +3,7 @@ r"""L2: supports found by thresholding the moment statistic, and the samples tha
 from __future__ import annotations
 
 import math
+import weakref
 
 import numpy as np
 from scipy.optimize import brentq
@@ -17,6 +18,8 @@ __all__ = ["detection_threshold", "miss_probability", "samples_for_support", "su
 
 CERTAIN = 1e4  # standard deviations from the mean beyond which a chance is 0 or 1 in floating point
 LARGEST = 40  # tokens: the covariance of the statistic has their fourth power of entries
+# Of a task, what the few weights lead to that a search asks for again and again.
+KNOWN: weakref.WeakKeyDictionary[SCB, dict] = weakref.WeakKeyDictionary()
 
 
 def detection_threshold(*, N: int, T: float, false_alarm: float) -> float:
@@ -76,7 +79,7 @@ def miss_probability(task: SCB, *, n, q: float, threshold: float):
         n = np.asarray(n, dtype=float)
     except (TypeError, ValueError):
         raise InvalidArgument(f"n is {n!r}; expected samples, from 0 on") from None
-    known = vars(task).setdefault("_cumulants", {})  # of the few weights that a search asks for again and again
+    known = KNOWN.setdefault(task, {})
     traces, along = known.get(q) or known.setdefault(q, _cumulants(task, q))
     if not np.all(np.isfinite(n) & (n >= 0)):
         raise InvalidArgument(f"n has entries between {np.min(n):g} and {np.max(n):g}; expected samples, from 0 on")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from scbtheory import population
-from scbtheory.checks import flag, positive
+from scbtheory.checks import flag, positive, rounding
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters, check
-from scbtheory.noise._checks import one_tokens, power_sum, ratio, rounding
+from scbtheory.noise._checks import one_tokens, power_sum, ratio
 from scbtheory.task import SCB
 
 

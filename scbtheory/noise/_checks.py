@@ -28,11 +28,6 @@ def ratio(noise: float, signal: float, scale: float, precision: float) -> float:
     return math.inf if signal <= precision**2 * scale else noise / signal
 
 
-def rounding(task) -> float:
-    """The relative size below which a difference of terms is rounding."""
-    return 64 * float(task.backend.xp.finfo(task.backend.dtype).eps)
-
-
 def one_tokens(task):
     """The centred one-hots :math:`e_n - \\mu` as columns, (N, N)."""
     xp = task.backend.xp

@@ -3,9 +3,9 @@ r"""Noise of the value gradient: claims N1 and N2, for arbitrary A and V."""
 from __future__ import annotations
 
 from scbtheory import population
-from scbtheory.checks import flag
+from scbtheory.checks import flag, rounding
 from scbtheory.model import Parameters, check
-from scbtheory.noise._checks import one_tokens, power_sum, ratio, rounding
+from scbtheory.noise._checks import one_tokens, power_sum, ratio
 from scbtheory.task import SCB
 
 

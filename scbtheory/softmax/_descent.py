@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from scbtheory.checks import correlation
+from scbtheory.checks import correlation, rounding
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters, check
 from scbtheory.softmax._model import SoftmaxParameters, checked_scale, speed_factor
@@ -139,12 +139,11 @@ def agreement(task: SCB, first: Parameters, second: Parameters, relative: float 
     ShapeMismatch, MixedBackends : a model does not belong to the task.
     """
     xp, start = task.backend.xp, Parameters.initial(task)
-    rounding = (64 * float(xp.finfo(task.backend.dtype).eps)) ** 2
     for name, theta in (("first", first), ("second", second)):
         check(task, theta)
         for part in ("A", "V"):
             away, flat = getattr(theta, part) - getattr(start, part), getattr(start, part)
-            if not task.inner(away, away) > rounding * task.inner(flat, flat):
+            if not task.inner(away, away) > rounding(task) ** 2 * task.inner(flat, flat):
                 raise InvalidArgument(f"{name}.{part} is the start's; a cosine takes a model away from the start")
 
     def cosine(x, y):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scbtheory.checks import below, count, positive, real, several
+from scbtheory.checks import below, count, positive, real, rounding, several
 from scbtheory.dynamics import matrix_flow, reduce
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters, check_array, minibatch_gradient
@@ -14,7 +14,6 @@ from scbtheory.population import projected_gradient
 from scbtheory.task import SCB
 from scbtheory.transfer._start import correlations, start, stochastic
 
-ROUNDING = 64**2  # times the square of the last digit: below it a squared size is rounding
 PARTS = 50  # batches that a measured variance is averaged over
 
 
@@ -111,7 +110,7 @@ def noise_factor(task: SCB, V) -> float:
     check_array(task, "V", V, (task.vocab_size, task.vocab_size))
     xp, delta = task.backend.xp, V @ task.mu - task.mu
     prime = V - (V @ task.mu)[:, None]
-    if task.inner(prime, prime) <= ROUNDING * float(xp.finfo(task.backend.dtype).eps) ** 2 * task.inner(V, V):
+    if task.inner(prime, prime) <= rounding(task) ** 2 * task.inner(V, V):
         raise InvalidArgument("V is the same in every column, up to rounding; there is no noise for a factor")
     spread = prime @ task.C @ prime.T
     return 1 + float(xp.sum(delta * (spread @ delta)) / xp.sum(spread * task.C))
