@@ -206,6 +206,14 @@ def test_a_search_keeps_no_task_alive():
     assert alive() is None
 
 
+def test_frequencies_of_single_precision_may_miss_one_by_their_rounding():
+    double = np.array([0.2, 0.3, 0.5])
+    single = double.astype(np.float32)
+    assert abs(single.astype(float).sum() - 1) > 1e-9
+    found, expected = (limits.estimated_error(counts(), TRUTH, mu) for mu in (single, double))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_one_token_is_packed_one_at_a_time():
     only = scb.SCB([[1.0]], [[0.5], [0.5]])
     assert packing.width(1) == 1

@@ -115,6 +115,14 @@ def test_threads_change_no_bit(monkeypatch, vocab_size, context_length, size, pa
         np.testing.assert_array_equal(other.V, found[0].V)
 
 
+@pytest.mark.parametrize(("T", "size", "parts"), [(6400, 90, 4), (6400, 1000, 6), (6401, 90, 16)])
+def test_parts_have_many_samples_where_products_cost_something(T, size, parts):
+    """More parts would be right, and slower: nothing else would tell."""
+    task = scb.SCB.random(40, T, sparsity=2, seed=0)
+    streams, _ = streaming._streams(task, size, SEED, STEP, FIRST)
+    assert grouped.prepared(task, size, streams, streaming.MEMORY)[0][-1] == parts
+
+
 @pytest.mark.parametrize("N", [5, 8, 16, 40, 256])
 @pytest.mark.parametrize("T", [2, 255, 256, 5000])
 @pytest.mark.parametrize("packed", [True, False])
