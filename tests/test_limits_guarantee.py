@@ -155,10 +155,13 @@ def test_the_estimates_samples_are_the_least_over_splits_of_the_error(task):
 
 
 def enough(each, mu, chance):
-    """The least samples of all triggers with ``each`` of every one, but for a chance; to 1 in 1000."""
-    n = each
+    """The least samples of all triggers with ``each`` of every one, but for a chance."""
+    few, n = each, 2 * each  # few are too few
     while binom.cdf(each - 1, n, mu).sum() > chance:
-        n = math.ceil(1.001 * n)
+        few, n = n, 2 * n
+    while n - few > 1:
+        middle = (few + n) // 2
+        few, n = (middle, n) if binom.cdf(each - 1, middle, mu).sum() > chance else (few, middle)
     return n
 
 

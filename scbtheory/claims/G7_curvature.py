@@ -44,7 +44,7 @@ def by_enumeration(world, statement):
     s, worst = world.numbers, {"Hessian": 0, "along the constant": 0, "on the other directions": 0}
     for k in range(s.N):
         hessian, bulk, top = statement(s.seen_from(k))
-        found = world.hessian(k)
+        found = world.hessians[k]
         # bulk has multiplicity T - 1: the trace and the constant vector's eigenvalue determine it.
         along = found.sum() / s.T
         here = gap(found, hessian), gap(along, top), gap((found.trace() - along) / (s.T - 1), bulk)

@@ -83,6 +83,7 @@ def conserved():
     return beta**2 / 2 - (a / (1 - a) + sp.log(1 - a)) / K_Q
 
 
+@cache
 def is_conserved() -> bool:
     """Whether the fast flow keeps H, starts where H is 0, and rests on the plateau and nowhere else inside."""
     d_a, d_beta = fast()
@@ -102,6 +103,7 @@ def slow():
     return [sp.simplify(x.subs(plateau).subs(y, 1 / u)) for x in (decay, push)]
 
 
+@cache
 def derived():
     r"""X4 as derived: u where the first position has won, :math:`du/d\theta`, :math:`dH/d\theta`, and :math:`\beta^2`
     on the way to the plateau, where H is 0.

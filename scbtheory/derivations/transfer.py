@@ -52,14 +52,19 @@ def residual_terms(d_alpha, d_beta, d_gamma, *, same_law=False, shift=0) -> int:
     0 proves that the space is invariant and that these are the velocities on it. ``shift`` times
     :math:`(\hat P\mu - \mu)1^\top` is added to V: V as it is after finetuning that does not centre.
     """
+    rules, found_V, found_a = _mean_gradients(same_law, shift)
+    stated_V = normal(d_beta * reduction.P_DEVIATION + d_gamma * HAT, rules)
+    stated_a = normal(d_alpha * reduction.Q_DEVIATION, rules)
+    return _left(found_V, stated_V) + _left(found_a, stated_a)
+
+
+@cache  # every wrong version of a statement is compared with the same
+def _mean_gradients(same_law, shift):
     rules = RULES + SAME_LAW if same_law else RULES
     V = s.mu * s.one_N.T + beta * reduction.P_DEVIATION + gamma * HAT + shift * (H * s.mu - s.mu) * s.one_N.T
     a = reduction.uniform + alpha * reduction.Q_DEVIATION
     samples = gradients.projected_sample_V(), gradients.projected_sample_A()
-    found_V, found_a = (gradients.expected(reduction.on(sample, V, a), rules) for sample in samples)
-    stated_V = normal(d_beta * reduction.P_DEVIATION + d_gamma * HAT, rules)
-    stated_a = normal(d_alpha * reduction.Q_DEVIATION, rules)
-    return _left(found_V, stated_V) + _left(found_a, stated_a)
+    return rules, *(gradients.expected(reduction.on(sample, V, a), rules) for sample in samples)
 
 
 def _left(found, stated) -> int:
@@ -85,6 +90,7 @@ def field(length=T):
     )
 
 
+@cache
 def field_is_derived() -> bool:
     """The field, its scalars put back as matrix expressions, leaves no terms in T1."""
     back = {k_P: K_P, k_Q: K_Q, k_hat: K_hat, k_cross: K_cross}
@@ -167,6 +173,7 @@ def growing_mode():
     return left, (left * jacobian.inv() * push)[0].subs(x, k_cross * T)
 
 
+@cache
 def branch_threshold():
     r"""T4: the :math:`K_\times` at which the start is on the saddle's stable manifold, to leading order in 1/T."""
     _, amplitude = growing_mode()

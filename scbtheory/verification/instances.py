@@ -148,8 +148,12 @@ class World:
             _differences(lambda V: self.loss(s.A, V), s.V),
         )
 
-    def hessian(self, k):
-        """Second derivative of the enumerated loss in ``a^(k)``, (T, T); differences are exact."""
+    @cached_property
+    def hessians(self):
+        """Second derivatives of the enumerated loss in each ``a^(k)``, (T, T); differences are exact."""
+        return [self._hessian(k) for k in range(self.numbers.N)]
+
+    def _hessian(self, k):
         s = self.numbers
 
         def shifted(*positions):
