@@ -221,6 +221,10 @@ def test_only_boosting_grows_like_the_length(task):
     assert all(getattr(long, name) < 4 * getattr(short, name) for name in short._fields[1:])
 
 
+def test_a_budget_is_the_same_on_every_backend(task, backend):
+    np.testing.assert_allclose(limits.budget(task.on(backend), 0.01), limits.budget(task, 0.01), rtol=1e-4)
+
+
 @pytest.mark.parametrize("share", [0.0, 1.1, math.nan])
 def test_a_share_that_is_none_is_refused(task, share):
     with pytest.raises(InvalidArgument, match="transferred"):

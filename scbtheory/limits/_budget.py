@@ -80,10 +80,14 @@ def budget(task: SCB, epsilon: float, *, transferred: float = 0.7) -> Budget:
     T, learned = task.context_length, math.sqrt(0.5)
     half = dynamics.half_time(K_P=task.K_P, K_Q=task.K_Q, T=T, balanced=True)
     batch = 0.5 * float(ndtri(SUCCESS)) ** 2 * noise.sign_noise(task) * T  # over η
+
+    def largest(batches):
+        return float(task.backend.xp.max(batches))
+
     return Budget(
         boost=batch * half,
-        sparsify=float(noise.support_batch(task, learned, learned, c=LEVEL).max()),
-        transfer=float(noise.support_batch(task, 0.0, transferred, c=LEVEL).max()),
+        sparsify=largest(noise.support_batch(task, learned, learned, c=LEVEL)),
+        transfer=largest(noise.support_batch(task, 0.0, transferred, c=LEVEL)),
         moments=float(samples_for_support(task, false_alarm=0.02, miss=0.08)),
         refit=sum(least_squares_error(task, "known")) / KEPT / epsilon,
         likelihood=sum(cramer_rao(task, "known")) / epsilon,
