@@ -49,7 +49,7 @@ class Route:
     ----------
     kind : one of ``KINDS``; says what holding is worth (a proof, a proof at instances, a bound, a z-score).
     scope : what exactly is compared, at which sizes, under which assumptions.
-    residuals : maps a statement to numbers by name, each 0 for perfect agreement; a name says what is measured.
+    residuals : maps a statement to numbers by name, 0 for perfect agreement and never below; a name says what is measured.
     limit : the largest residual that agrees: one number for all, or one for each name.
     margin : a residual rejects a statement from ``margin * limit`` on (any residual at all where the limit is 0).
     blind : why the route does not see every number of the statement (:mod:`scbtheory.verification.sensitivity`).
@@ -83,12 +83,15 @@ class Route:
 
         Raises
         ------
-        ValueError : there are none, or their names are not those that have limits.
+        ValueError : there are none, their names are not those that have limits, or one is below 0.
         """
         found = {name: float(value) for name, value in self.residuals(statement).items()}
         if not found or (isinstance(self.limit, Mapping) and set(found) != set(self.limit)):
             expected = ", ".join(self.limit) if isinstance(self.limit, Mapping) else "at least one"
             raise ValueError(f"the route measures {', '.join(found) or 'nothing'}; its limits are for {expected}")
+        for name, x in found.items():
+            if x < 0:  # would be within any limit
+                raise ValueError(f"{name} is {x}; a residual is at least 0: take its absolute value")
         return found
 
 

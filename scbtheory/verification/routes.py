@@ -60,7 +60,8 @@ def enumeration(difference, admissible=False) -> Route:
         found: dict = {}
         for world in worlds(admissible):
             for name, value in named(difference(world, statement), "difference").items():
-                found[name] = max(found.get(name, 0), value)
+                # By its size, so that one below 0 is refused and not lost; what is no number is the worst of all.
+                found[name] = max(found.get(name, 0), value, key=lambda x: (x != x, abs(x)))
         return found
 
     return Route("exact", ENUMERATED, residuals)

@@ -9,7 +9,7 @@ import pytest
 
 from scbtheory import claims
 from scbtheory.errors import InvalidArgument
-from scbtheory.verification import ledger, report, terminal
+from scbtheory.verification import ledger, report, routes, terminal
 from scbtheory.verification.claim import KINDS, Claim, Control, Finding, Route, run, verify
 from scbtheory.verification.instances import World, exact, gap, z_score
 
@@ -101,6 +101,24 @@ def test_a_route_measures_exactly_what_has_limits(found, limit):
     with pytest.raises(ValueError, match="limits are for"):
         silent.measure(lambda s: ())
     assert "limits are for" in verify(claim(GOOD, silent)).evidence[1].error
+
+
+def test_a_residual_with_a_sign_is_an_error_and_no_agreement():
+    signed = route({"right": -2, "wrong": 1, "wronger": -9})
+    with pytest.raises(ValueError, match=r"length is -2\.0; a residual is at least 0"):
+        signed.measure(lambda s: ("right",))
+    found = verify(claim(GOOD, signed))
+    assert not found.holds
+    assert "length is -2.0" in found.evidence[1].error
+    assert [control.rejected for control in found.controls] == [True, False]
+
+
+@pytest.mark.parametrize("bad", [-2, math.nan])
+def test_an_enumeration_hides_neither_a_sign_nor_what_is_no_number(bad, monkeypatch):
+    monkeypatch.setattr(routes, "worlds", lambda admissible: (0, bad, 1, 0))
+    finding = run(routes.enumeration(lambda world, statement: world), lambda s: ())
+    assert not finding.holds
+    assert not finding.rejects
 
 
 @pytest.mark.parametrize(
