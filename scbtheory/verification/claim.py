@@ -49,7 +49,7 @@ class Route:
     ----------
     kind : one of ``KINDS``; says what holding is worth (a proof, a proof at instances, a bound, a z-score).
     scope : what exactly is compared, at which sizes, under which assumptions.
-    residuals : maps a statement to numbers by name, 0 for perfect agreement and never below; a name says what is measured.
+    residuals : maps a statement to numbers by name, 0 for perfect agreement, never below; a name says what is measured.
     limit : the largest residual that agrees: one number for all, or one for each name.
     margin : a residual rejects a statement from ``margin * limit`` on (any residual at all where the limit is 0).
     blind : why the route does not see every number of the statement (:mod:`scbtheory.verification.sensitivity`).

@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from scbtheory import files
 from scbtheory.errors import InvalidArgument
@@ -45,12 +46,12 @@ def run(
         ledger = Ledger.of(
             names, jobs=jobs, registry=registry, done=lambda name: progress.update(bar, advance=1, description=name)
         )
+    if target:
+        files.write(target, json.dumps(ledger.reports, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     console.print(_table(ledger.reports))
     for report in ledger.reports:
         for line in _failures(report):
-            console.print(f"[bold red]{report['id']}[/] {line}", highlight=False)
-    if target:
-        files.write(target, json.dumps(ledger.reports, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+            console.print(Text.assemble((report["id"], "bold red"), f" {line}"))
     console.print(ledger.verdict, highlight=False)
     return 0 if ledger.holds else 1
 
@@ -63,7 +64,7 @@ def _table(reports) -> Table:
         table.add_row(
             report["id"],
             "[green]holds[/]" if report["holds"] else "[bold red]FAILS[/]",
-            report["title"],
+            Text(report["title"]),
             f"{len(agreeing)} of {len(report['evidence'])}: {', '.join(dict.fromkeys(agreeing))}",
             f"{rejected} of {len(report['controls'])} rejected",
             f"{report['seconds']:.1f}",

@@ -1,8 +1,10 @@
 """How claims are found: by the names of their files, and by nothing else."""
 
 import itertools
+import json
 
 import pytest
+from rich.console import Console
 
 from scbtheory import claims
 from scbtheory.errors import InvalidArgument, UnknownClaim
@@ -10,6 +12,7 @@ from scbtheory.verification import terminal
 from scbtheory.verification.registry import Registry
 
 NUMBER = itertools.count()
+USUAL = {"title": "A toy", "chapter": "page", "stated": "right", "limit": 0.0}
 TOY = """
 from scbtheory.verification.claim import Claim, Control, Route
 
@@ -21,7 +24,7 @@ def looked_up(statement):
 
 
 CLAIM = Claim(
-    id="{id}", title="A toy", text="$$ x = x $$", assumptions="none", scope="all sizes", nature="theorem",
+    id="{id}", title={title!r}, text="$$ x = x $$", assumptions="none", scope="all sizes", nature="theorem",
     chapter="{chapter}", statement=lambda s: {stated!r},
     routes=(Route("numeric", "a table", looked_up, {limit}), Route("exact", "the same table", looked_up)),
     controls=(Control("mistake one", lambda s: "wrong"), Control("mistake two", lambda s: "wronger")),
@@ -40,7 +43,7 @@ def toys(tmp_path, monkeypatch):
         folder.mkdir()
         (folder / "__init__.py").touch()
         for name, said in files.items():
-            values = {"id": name.partition("_")[0], "chapter": "page", "stated": "right", "limit": 0.0} | said
+            values = {"id": name.partition("_")[0]} | USUAL | said
             (folder / f"{name}.py").write_text(TOY.format(**values))
         return Registry(package)
 
@@ -105,6 +108,22 @@ def test_a_failing_claim_ends_with_code_1_and_names_the_route(toys, capsys):
     assert "S1 numeric (a table): length 1.0, limit 0" in printed
     assert "S3 control not rejected by numeric: mistake one (length 1.0, limit 0.5)" in printed
     assert terminal.run(["S2"], jobs=1, registry=registry) == 0
+
+
+def test_square_brackets_are_printed_as_they_are(toys, capsys):
+    registry = toys(S1_one={"title": "The trace [n, m] of V", "stated": "[/tmp/x] or [bold]"})
+    assert terminal.run([], jobs=1, registry=registry, console=Console(width=200)) == 1
+    printed = capsys.readouterr().out
+    assert "The trace [n, m] of V" in printed
+    assert "S1 numeric (a table): KeyError: '[/tmp/x] or [bold]'" in printed
+
+
+def test_what_was_measured_is_written_before_anything_is_printed(toys, tmp_path):
+    full = Console(file=(tmp_path / "full").open("w"))
+    full.file.close()
+    with pytest.raises(ValueError, match="closed file"):
+        terminal.run([], tmp_path / "out.json", jobs=1, registry=toys(S1_one={}), console=full)
+    assert json.loads((tmp_path / "out.json").read_text())[0]["holds"]
 
 
 def test_a_missing_folder_is_refused_before_anything_runs(tmp_path):
