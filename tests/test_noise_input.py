@@ -82,6 +82,14 @@ def test_other_shapes_and_libraries_are_refused(strict):
             function(TASK, foreign)
 
 
+def test_noise_is_measured_on_the_tasks_own_numbers(strict):
+    for gradient in (THETA.A.tolist(), TASK.on(strict).Q, THETA.A.astype(np.float32)):
+        with pytest.raises(MixedBackends, match="gradient_A"):
+            noise.measured_noise(TASK, gradient)
+    with pytest.raises(InvalidArgument, match="gradient_A has entries that are not finite"):
+        noise.measured_noise(TASK, np.where(TASK.Q > 0, np.nan, TASK.Q))
+
+
 @pytest.mark.parametrize("threshold", [-1.0, math.nan, math.inf, "0.1", np.array([0.1, -1.0, 0.1]), np.full(3, np.nan)])
 def test_a_threshold_is_not_negative(threshold):
     with pytest.raises(InvalidArgument, match="threshold is"):

@@ -15,7 +15,7 @@ from scipy.special import ndtr, ndtri
 from scbtheory.backend import column_medians
 from scbtheory.checks import positive, real
 from scbtheory.dynamics import lift
-from scbtheory.errors import InvalidArgument, ShapeMismatch
+from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters, check_array
 from scbtheory.noise._attention import attention_noise_variance
 from scbtheory.noise._checks import BatchTooSmall, correlated
@@ -93,13 +93,14 @@ def measured_noise(task: SCB, gradient_A):
 
     Raises
     ------
+    InvalidArgument : ``gradient_A`` is not finite.
     ShapeMismatch : ``gradient_A`` is not (T, N).
+    MixedBackends : ``gradient_A`` is of another array library, device or precision than the task.
     """
     xp = task.backend.xp
-    if gradient_A.shape != (task.context_length, task.vocab_size):
-        raise ShapeMismatch(
-            f"gradient_A has shape {gradient_A.shape}; expected {(task.context_length, task.vocab_size)}"
-        )
+    check_array(task, "gradient_A", gradient_A, (task.context_length, task.vocab_size))
+    if not xp.all(xp.isfinite(gradient_A)):
+        raise InvalidArgument("gradient_A has entries that are not finite")
     return column_medians(xp, xp.abs(gradient_A - column_medians(xp, gradient_A)[None, :])) / float(ndtri(0.75))
 
 
