@@ -117,7 +117,7 @@ REFUSED = {
     "confidence": (lambda: sweeps.paired_factor([1.0, 2.0], [2.0, 3.0], "x"), "confidence is 'x'; expected a real"),
     "steps, a bool": (lambda: dynamics.descend(steps=True, step_size=1, **SYSTEM), "steps is True; expected a whole"),
     "a batch beyond a step": (lambda: TASK.sample(2**62, seed=1), "batch_size is 4611686018427387904; expected a wh"),
-    "threshold, N": (lambda: limits.detection_threshold(N=math.nan, T=9, false_alarm=0.1), "N is nan; expected a fin"),
+    "threshold, N": (lambda: limits.detection_threshold(N=math.nan, T=9, false_alarm=0.1), "N is nan; expected a who"),
     "proximal, N": (lambda: training.proximal_batch(**{**BATCH, "N": math.nan}), "N is nan; expected a finite number"),
     "proximal, K_Q": (lambda: training.proximal_batch(**{**BATCH, "K_Q": 1e-200}), "K_Q = 1e-200, .* more samples"),
     "boost, K_P": (lambda: training.boost_batch(K_P=1e-300, T=1e10, largest=1), "K_P = 1e-300, .* more samples than"),

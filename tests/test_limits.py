@@ -87,6 +87,22 @@ def test_no_chance_is_refused(false_alarm):
         limits.detection_threshold(N=3, T=10, false_alarm=false_alarm)
 
 
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ({"T": 0.02}, "T is 0.02; expected at least one position"),
+        ({"T": math.inf}, "T is inf; expected a finite number"),
+        ({"N": 1}, "N is 1; with fewer than two tokens"),
+        ({"N": 2.5}, "N is 2.5; expected a whole number"),
+        ({"N": 1e300}, r"N is 1e\+300; expected a whole number"),
+        ({"N": 10**300}, "is a whole number beyond every float"),
+    ],
+)
+def test_a_threshold_is_of_a_vocabulary_and_a_context(size, message):
+    with pytest.raises(InvalidArgument, match=message):
+        limits.detection_threshold(**{"N": 3, "T": 9, "false_alarm": 0.5} | size)
+
+
 def test_misses_are_as_frequent_as_stated(task):
     k = 0
     q = float(np.sort(task.Q[:, k])[-2])

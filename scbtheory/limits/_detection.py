@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import chi2, ncx2
 
-from scbtheory.checks import chance, positive, real
+from scbtheory.checks import chance, count, real
 from scbtheory.errors import InvalidArgument
 from scbtheory.limits._moments import chi_squared_information
 from scbtheory.task import SCB
@@ -27,7 +27,7 @@ def detection_threshold(*, N: int, T: float, false_alarm: float) -> float:
 
     Parameters
     ----------
-    N, T : vocabulary size and context length.
+    N, T : vocabulary size and context length; T need not be whole.
     false_alarm : :math:`\delta`, the chance that any position off the supports passes, each with :math:`\delta/(TN)`,
         if the :math:`\chi^2` law holds in its tail: for a strong dependence and few samples more pass (see L2 and L8).
 
@@ -38,12 +38,15 @@ def detection_threshold(*, N: int, T: float, false_alarm: float) -> float:
 
     Raises
     ------
-    InvalidArgument : N is below 2, T is not positive, or the chance is not in (0, 1).
+    InvalidArgument : N is no whole number from 2 on, T is below 1, or the chance is not in (0, 1).
     """
     chance("false_alarm", false_alarm)
-    if real("N", N) < 2:
+    N, T = count("N", N), real("T", T)
+    if N < 2:
         raise InvalidArgument(f"N is {N}; with fewer than two tokens there is nothing to learn")
-    return float(chi2.isf(false_alarm / (positive("T", T) * N), (N - 1) ** 2))
+    if T < 1:
+        raise InvalidArgument(f"T is {T:g}; expected at least one position")
+    return float(chi2.isf(false_alarm / (T * N), real("(N - 1)²", (N - 1) ** 2)))
 
 
 def miss_probability(task: SCB, *, n, q: float, threshold: float):
