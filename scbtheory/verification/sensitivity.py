@@ -50,10 +50,8 @@ def variations(statement: Statement) -> list[Variation]:
 
     Raises
     ------
-    ValueError : the statement is a lambda, whose source is not its own.
+    ValueError : the statement is or calls a lambda, whose source is not its own, or a closure, whose names are not.
     """
-    if getattr(statement, "__name__", "") == "<lambda>":
-        raise ValueError("a claim's statement is a lambda; expected a function of its own, whose numbers can be read")
     formulas = list(_formulas(statement))
     found: dict[str, Variation] = {}
     for index, formula in enumerate(formulas):
@@ -72,7 +70,7 @@ def unseen(claim: Claim) -> list[list[str] | None]:
 
     Raises
     ------
-    TypeError : a route cannot compute with the changed number at all, so that nothing is found out.
+    TypeError : a route cannot compute with the changed number at all (nor find a name), so that nothing is found out.
     """
     found: list[list[str] | None] = [None if route.anew else [] for route in claim.routes]
     for variation in variations(claim.statement):
@@ -80,7 +78,7 @@ def unseen(claim: Claim) -> list[list[str] | None]:
             if names is None:
                 continue
             finding = run(route, variation.statement)
-            if finding.error.startswith("TypeError"):
+            if finding.error.startswith(("TypeError", "NameError")):
                 raise TypeError(f"{claim.id}, {route.kind}, with another {variation.name}: {finding.error}")
             if finding.holds:
                 names.append(variation.name)
@@ -97,6 +95,12 @@ def _formulas(statement: Any) -> Iterator[FunctionType]:
         formula = waiting.pop(0)
         if formula in seen:
             continue
+        if formula.__name__ == "<lambda>" or formula.__closure__:
+            what = "a closure" if formula.__closure__ else "a lambda"
+            raise ValueError(
+                f"a claim's statement is or calls {what}, {formula.__qualname__}; "
+                "expected functions of their own, whose numbers can be changed"
+            )
         seen.append(formula)
         yield formula
         for node in ast.walk(_parsed(formula)):

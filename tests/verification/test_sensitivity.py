@@ -117,6 +117,39 @@ def looks_fine(statement):
     return {"gap": 0}
 
 
-def test_a_lambda_is_no_statement_whose_numbers_can_be_read():
-    with pytest.raises(ValueError, match="statement is a lambda; expected a function of its own"):
-        sensitivity.variations(lambda s: (2 * s.x,))
+def made(factor):
+    def inner(s):
+        return (factor - 2 * s.x,)
+
+    return inner
+
+
+def of_a_lambda(s):
+    return (1 - named(s),)
+
+
+def of_a_closure(s):
+    return (1 - inner(s)[0],)
+
+
+named = lambda s: 2 * s.x  # noqa: E731
+inner = made(1)
+
+
+@pytest.mark.parametrize(
+    ("stated", "what"),
+    [(named, "a lambda"), (of_a_lambda, "a lambda"), (inner, "a closure"), (of_a_closure, "a closure")],
+)
+def test_a_function_whose_source_is_not_its_own_is_no_statement_whose_numbers_can_be_read(stated, what):
+    with pytest.raises(ValueError, match=rf"statement is or calls {what}, .*; expected functions of their own"):
+        sensitivity.variations(stated)
+
+
+def test_a_name_that_is_missing_in_a_changed_statement_is_no_number_seen():
+    def asks(statement):
+        if statement(SimpleNamespace(x=3.0))[0] != 1.5:
+            raise NameError("name 'one' is not defined")
+        return {"gap": 0}
+
+    with pytest.raises(TypeError, match=r"M1, numeric, with another 2 in s\.x / 2: NameError"):
+        sensitivity.unseen(claim(looks_fine, asks))
