@@ -95,6 +95,18 @@ def test_a_level_is_reached_when_the_reference_says_so(level):
     assert abs(alpha * beta / mp.mpf(level) - 1) < mp.mpf(10) ** -25
 
 
+@pytest.mark.parametrize("number", [np.float32, np.float64, np.array], ids=["single", "double", "array"])
+def test_the_reference_takes_numpys_numbers(number):
+    system = {"K_P": 0.25, "K_Q": 0.5, "T": 100, "eta_V": 2.0}
+    theirs = {name: number(value) for name, value in system.items()} | {"T": np.int64(100)}
+    assert dynamics.System(**theirs) == dynamics.System(**system)
+    assert all(type(getattr(dynamics.System(**theirs), name)) is float for name in system)
+    half = dynamics.high_precision_half_time(level=0.75, digits=12, **system)
+    assert dynamics.high_precision_half_time(level=number(0.75), digits=12, **theirs) == half
+    found = [dynamics.high_precision_flow(t=t, digits=12, **of) for t, of in ((3.0, system), (number(3.0), theirs))]
+    assert found[0] == found[1]
+
+
 def test_flow_takes_times_of_any_shape_and_order():
     t = np.array([[5.0, 0.0, 20.0], [20.0, 1.0, 5.0]])
     alpha, beta = dynamics.flow(t=t, **SYSTEMS[0])

@@ -34,8 +34,9 @@ def high_precision_half_time(*, level=0.5, digits=30, **system) -> mp.mpf:
     ------
     InvalidArgument : the level, digits or a number of the system is out of its range.
     """
-    if not 0 < real("level", level) <= 0.9:
-        raise InvalidArgument(f"level is {level:g}; expected a value of αβ above 0 and at most 0.9")
+    level = _exact("level", level)
+    if not 0 < level <= 0.9:
+        raise InvalidArgument(f"level is {mp.nstr(level, 5)}; expected a value of αβ above 0 and at most 0.9")
     with mp.workdps(count("digits", digits) + 5):
         t = mp.mpf(0)
         for alpha, beta, h in _steps(System(**system), digits):
@@ -64,8 +65,7 @@ def high_precision_flow(*, t, digits=30, **system) -> tuple[mp.mpf, mp.mpf]:
     ------
     InvalidArgument : the time is negative or not finite, or digits or a number of the system is out of its range.
     """
-    if not isinstance(t, mp.mpf):
-        t = mp.mpf(real("t", t))
+    t = _exact("t", t)
     if not (mp.isfinite(t) and t >= 0):
         raise InvalidArgument(f"t is {mp.nstr(t, 5)}; expected a time, finite and from 0 on")
     with mp.workdps(count("digits", digits) + 5):
@@ -75,6 +75,11 @@ def high_precision_flow(*, t, digits=30, **system) -> tuple[mp.mpf, mp.mpf]:
                 return _at(alpha, target), _at(beta, target)
             target -= h
     raise AssertionError("the flow's steps never end")
+
+
+def _exact(name, value):
+    """A number as an mpf, with the digits that it has."""
+    return value if isinstance(value, mp.mpf) else mp.mpf(real(name, value))
 
 
 def _steps(system, digits):

@@ -64,9 +64,12 @@ class System:
             raise InvalidArgument(
                 f"K_Q is {K_Q:g}; expected 0 < K_Q <= 1 - 1/T = {1 - 1 / T:g} (K_Q = 0: the truth is uniform attention)"
             )
-        weights = positive("eta_V", self.eta_V), positive("eta_A", self.eta_A)
+        eta_V, eta_A = weights = positive("eta_V", self.eta_V), positive("eta_A", self.eta_A)
         if flag("balanced", self.balanced) and weights != (1, 1):
             raise InvalidArgument(f"balanced=True already chooses eta_V and eta_A; they are {weights}")
+        # As floats: small integers wrap around, single precision rounds, and mpmath knows neither.
+        for name, value in {"K_P": K_P, "K_Q": K_Q, "T": T, "eta_V": eta_V, "eta_A": eta_A}.items():
+            object.__setattr__(self, name, value)
         for name, value in zip("pqd", self.rates(float), strict=True):
             object.__setattr__(self, name, value)
 
