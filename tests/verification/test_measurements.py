@@ -98,6 +98,21 @@ def test_a_changed_limit_or_seed_needs_an_entry(project, change):
     assert measurements.store(project.root, registry=changed, jobs=1)
 
 
+def test_a_limit_may_be_moved_without_a_word_until_the_claim_has_held(project):
+    draft, finished, failing = project(limit="0.2"), project(), project(limit="0.1")
+    assert not measurements.store(project.root, registry=draft, jobs=1)
+    assert not entry_of(project.root)["holds"]
+    assert measurements.store(project.root, registry=finished, jobs=1)
+
+    log = project.root / measurements.CHANGES
+    log.write_text(f"- {datetime.date.today()} S1: a limit that is too strict.\n")
+    assert not measurements.store(project.root, registry=failing, jobs=1)
+    log.unlink()
+    assert not measurements.store(project.root, registry=failing, jobs=1)
+    with pytest.raises(InvalidArgument, match="limits, sizes or seeds of S1"):
+        measurements.store(project.root, registry=finished, jobs=1)
+
+
 def test_one_claim_is_stored_beside_the_others(project):
     registry = project()
     full = {"date": "2020-01-01", "settings": measurements.settings("S1", registry=registry)}
