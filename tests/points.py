@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from scbtheory import sweeps
 
@@ -20,6 +22,22 @@ class Logged(sweeps.Point):
             file.write(f"{self.number}\n")
         if self.wrong:
             raise ZeroDivisionError(f"of {self.number}")
+        return self.number**2
+
+
+@dataclass(frozen=True)
+class Beside(Logged):
+    """The same, once another point has begun beside it; one that is not wrong ends after one that is."""
+
+    def __call__(self):
+        with open(self.log, "a") as file:
+            file.write(f"{self.number}\n")
+        end = time.monotonic() + 60
+        while len(Path(self.log).read_text().split()) < 2 and time.monotonic() < end:
+            time.sleep(0.01)
+        if self.wrong:
+            raise ZeroDivisionError(f"of {self.number}")
+        time.sleep(0.5)
         return self.number**2
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import distributed
 import numpy as np
 import pytest
-from points import Fatal, Logged, Where
+from points import Beside, Fatal, Logged, Where
 
 import scbtheory as scb
 from scbtheory import sweeps, training
@@ -45,6 +45,35 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path, jobs):
     assert sweeps.run_all(points, jobs=jobs, cache=cache) == [16, 4, 0, 1, 16]
     assert computed(log).count(4) == 1
     assert len(list(cache.iterdir())) == 4, "a file for each point and nothing else"
+
+
+def kept(folder):
+    return sorted(json.loads(file.read_text()) for file in folder.iterdir())
+
+
+def test_once_a_point_fails_what_runs_is_kept_and_nothing_begins(tmp_path):
+    points = [Beside(n, str(tmp_path / "log"), wrong=n == 0) for n in range(6)]
+    with pytest.raises(ZeroDivisionError, match="of 0"):
+        sweeps.run_all(points, jobs=2, cache=tmp_path / "cache")
+    assert computed(tmp_path / "log") == [0, 1]
+    assert kept(tmp_path / "cache") == [1]
+
+
+def test_and_so_it_is_once_a_sweep_is_interrupted(tmp_path):
+    def interrupt():
+        """Send this process, and no other, what Ctrl-C sends, once two points have begun."""
+        wait_until(lambda: len(computed(tmp_path / "log")) == 2)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Thread(target=interrupt, daemon=True).start()
+        with pytest.raises(KeyboardInterrupt):
+            sweeps.run_all([Beside(n, str(tmp_path / "log")) for n in range(6)], jobs=2, cache=tmp_path / "cache")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert computed(tmp_path / "log") == [0, 1]
+    assert kept(tmp_path / "cache") == [0, 1]
 
 
 def test_what_is_damaged_is_computed_anew(tmp_path):

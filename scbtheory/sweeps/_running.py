@@ -11,10 +11,11 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,8 @@ def run_all(
     """Call everything once and return the results in the order given: on this machine, or on a Dask cluster.
 
     Results depend neither on ``jobs`` nor on the cluster (their last bits may on how many threads a BLAS has). Points
-    that are equal are computed once. A point whose worker is lost is given to another one.
+    that are equal are computed once. A point whose worker is lost is given to another one. Once a point fails, or on
+    Ctrl-C, this machine begins no other; those that it still computes end and are kept before the error is raised.
 
     Parameters
     ----------
@@ -238,9 +240,7 @@ def _here(points: dict, jobs: int) -> Generator[tuple[str, Any]]:
         return
     pool = _pool(jobs)
     try:
-        futures = {pool.submit(_call, point): name for name, point in points.items()}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        yield from _given_out(points, pool, jobs)
     except BrokenProcessPool as error:
         raise SCBError(
             "a process of the sweep was killed: out of memory, or a script that does not run its sweeps below "
@@ -248,6 +248,34 @@ def _here(points: dict, jobs: int) -> Generator[tuple[str, Any]]:
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _given_out(points: dict, pool: ProcessPoolExecutor, jobs: int) -> Generator[tuple[str, Any]]:
+    """Results from a pool that holds no more points than it computes, so that after an error it begins no other."""
+    left, begun = iter(points.items()), dict[Future, str]()
+    failed: BaseException | None = None
+    while True:
+        try:
+            if failed is None:
+                begun |= {pool.submit(_call, point): name for name, point in islice(left, jobs - len(begun))}
+        except BrokenProcessPool as error:
+            failed = error
+        if not begun:
+            break
+        try:
+            ended = wait(begun, return_when=FIRST_COMPLETED).done
+        except KeyboardInterrupt as error:
+            if failed is not None:  # asked for twice: what runs is not waited for
+                raise
+            failed, ended = error, set()
+        for future in ended:
+            name = begun.pop(future)
+            if future.exception() is None:
+                yield name, future.result()
+            elif failed is None:
+                failed = future.exception()
+    if failed is not None:
+        raise failed
 
 
 def _of_a_session(point) -> bool:
