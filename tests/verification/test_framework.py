@@ -149,6 +149,11 @@ def test_a_claim_needs_two_routes_and_two_controls():
         claim(GOOD, GOOD, wrong=("wrong",))
 
 
+def test_two_controls_of_a_claim_make_two_mistakes():
+    with pytest.raises(ValueError, match="claim G1 has the control 'mistake wrong' more than once"):
+        claim(GOOD, GOOD, wrong=("wrong", "wronger", "wrong"))
+
+
 def test_a_claim_has_a_known_nature():
     with pytest.raises(ValueError, match="theorem, asymptotic, observation"):
         claim(GOOD, GOOD, nature="lemma")
