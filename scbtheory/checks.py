@@ -19,6 +19,7 @@ __all__ = [
     "pair",
     "positive",
     "real",
+    "reals",
     "rounding",
     "several",
     "some",
@@ -80,6 +81,26 @@ def real(name, value) -> float:
     if not math.isfinite(number):
         raise InvalidArgument(f"{name} is {number}; expected a finite number")
     return number
+
+
+def reals(name, value):
+    """Return finite numbers as an array of float64, and one as a float; refuse what are none.
+
+    NumPy's small integers would wrap around, and a list cannot be reckoned with.
+    """
+    if not (isinstance(value, (list, tuple)) or hasattr(value, "ndim")) or isinstance(value, np.generic):
+        number = real(name, value)
+        return value if isinstance(value, float) else number
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):  # ragged, or on a device
+        raise InvalidArgument(f"{name} is {value!r}; expected an array of real numbers on the host") from None
+    if array.dtype.kind not in "fiu":
+        raise InvalidArgument(f"{name} has entries of type {array.dtype}; expected real numbers")
+    array = array.astype(np.float64, copy=False)
+    if not np.all(np.isfinite(array)):
+        raise InvalidArgument(f"{name} has entries that are not finite; expected finite numbers")
+    return array
 
 
 def positive(name, value) -> float:

@@ -130,7 +130,7 @@ REFUSED = {
     "likelihood, mu": (lambda: limits.estimated_error(counts(), TRUTH, 10 * TASK.mu), "positive numbers that sum to 1"),
     "likelihood, text": (lambda: limits.estimated_error(counts(), TRUTH, ["a"] * 3), r"mu is \['a'.*; expected 3 pos"),
     "likelihood, start": (lambda: limits.maximum_likelihood(counts(), start=scb.Parameters(TASK.Q, TASK.P * np.nan)),
-                          "start has entries that are not finite"),
+                          "start.V has entries that are not finite"),
     "miss, text": (lambda: limits.miss_probability(TASK, n="x", q=0.5, threshold=1), "n is 'x'; expected samples"),
     "noise factor": (lambda: transfer.noise_factor(TASK, START.V), "V is the same in every column"),
     "noise factor, shifted": (lambda: transfer.noise_factor(TASK, transfer.shifted(TASK, START.V, 0.5)), "the same in"),

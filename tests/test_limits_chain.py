@@ -25,6 +25,13 @@ def test_a_stickiness_out_of_range_is_refused(rate):
             call(np.eye(3), rate)
 
 
+@pytest.mark.parametrize("columns", [[1.0, np.nan], np.array([1.0, 2.0j]), ["1", "2"], "12", 3.0, [[1.0], [2.0, 3.0]]])
+def test_columns_are_real_numbers_by_position(columns):
+    for call in (limits.correlate, limits.decorrelate):
+        with pytest.raises(InvalidArgument, match=r"columns (is|has)"):
+            call(columns, 0.5)
+
+
 def test_a_chain_repeats_its_tokens_and_outputs_copy_from_it():
     task = scb.SCB.random(3, 20, 2, seed=1)
     batch = limits.chain_batch(task, 20_000, 0.4, seed=2)

@@ -7,7 +7,7 @@ import pytest
 
 import scbtheory as scb
 from scbtheory import limits
-from scbtheory.errors import InvalidArgument, ShapeMismatch
+from scbtheory.errors import InvalidArgument, MixedBackends, ShapeMismatch
 from scbtheory.limits._fisher import Model
 from scbtheory.limits._likelihood import _Fit
 
@@ -143,6 +143,33 @@ def test_counts_refuse_what_they_cannot_hold():
         limits.maximum_likelihood(sampled(TASK, 10), np.ones(2) / 2)
     with pytest.raises(ShapeMismatch, match="start has shapes"):
         limits.maximum_likelihood(sampled(TASK, 10), None, scb.Parameters(np.ones((2, 3)), np.eye(3)))
+
+
+@pytest.mark.parametrize(
+    "on", [np.ones(3, dtype=bool), np.ones((2, 3, 3), dtype=bool), np.ones((5, 0), dtype=bool), True]
+)
+def test_counts_are_of_a_matrix_of_positions(on):
+    with pytest.raises(InvalidArgument, match=r"on has shape .*; expected \(T, N\)"):
+        limits.Counts.empty(on)
+
+
+@pytest.mark.parametrize("use", ["start", "theta"])
+def test_parameters_are_numpys_arrays_of_real_numbers(use, strict):
+    def call(theta):
+        counts = sampled(TASK, 10)
+        if use == "start":
+            return limits.maximum_likelihood(counts, start=theta)
+        return limits.estimated_error(counts, theta)
+
+    A, V = TASK.Q, TASK.P
+    for theta in (scb.Parameters.truth(TASK.on(strict)), scb.Parameters(A.tolist(), V), scb.Parameters(A, V.tolist())):
+        with pytest.raises(MixedBackends, match=rf"{use}\.[AV] is a .*; expected an array of NumPy"):
+            call(theta)
+    for theta in ((A, V), scb.softmax.SoftmaxParameters(A, V)):
+        with pytest.raises(InvalidArgument, match=f"{use} is of type (tuple|SoftmaxParameters); expected Parameters"):
+            call(theta)
+    with pytest.raises(InvalidArgument, match=f"{use}.V has entries of type complex128; expected real numbers"):
+        call(scb.Parameters(A, V + 1j))
 
 
 def test_a_step_of_em_shares_out_each_sample():

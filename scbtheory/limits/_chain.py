@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scbtheory.checks import count, real
+from scbtheory.checks import count, real, reals
 from scbtheory.errors import InvalidArgument
 from scbtheory.task import SCB, Batch
 
@@ -30,9 +30,9 @@ def correlate(columns, stickiness: float) -> np.ndarray:
 
     Raises
     ------
-    InvalidArgument : the stickiness is out of range.
+    InvalidArgument : the stickiness is out of range, or the columns are not finite real numbers.
     """
-    rate, M = _stickiness(stickiness), np.asarray(columns, dtype=float)
+    rate, M = _stickiness(stickiness), _by_position(columns)
     forward, backward = M.copy(), M.copy()
     for t in range(1, len(M)):
         forward[t] += rate * forward[t - 1]
@@ -58,9 +58,9 @@ def decorrelate(columns, stickiness: float) -> np.ndarray:
 
     Raises
     ------
-    InvalidArgument : the stickiness is out of range.
+    InvalidArgument : the stickiness is out of range, or the columns are not finite real numbers.
     """
-    rate, M = _stickiness(stickiness), np.asarray(columns, dtype=float)
+    rate, M = _stickiness(stickiness), _by_position(columns)
     if len(M) < 2:
         return M.copy()
     out = (1 + rate**2) * M
@@ -101,6 +101,13 @@ def chain_batch(task: SCB, samples: int, stickiness: float, *, seed: int, step: 
     cdf = np.cumsum(task.P, axis=0)[:, tokens[np.arange(B), fresh.position]]
     output = np.minimum((generator.random(B) >= cdf).sum(axis=0), task.vocab_size - 1)
     return Batch(tokens, fresh.trigger, output.astype(fresh.output.dtype), fresh.position)
+
+
+def _by_position(columns) -> np.ndarray:
+    found = np.asarray(reals("columns", columns))
+    if not found.ndim:
+        raise InvalidArgument(f"columns is {columns!r}; expected an array, (T, …)")
+    return found
 
 
 def _stickiness(value) -> float:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from scbtheory.errors import InvalidArgument, ShapeMismatch
+from scbtheory.checks import reals
+from scbtheory.errors import InvalidArgument, MixedBackends, ShapeMismatch
 from scbtheory.limits._fisher import Model, Row
 from scbtheory.limits._moments import frequencies_of
 from scbtheory.model import Parameters
@@ -43,9 +44,12 @@ class Counts:
 
         Raises
         ------
-        InvalidArgument : a trigger has no position, or so many that a cell's code does not fit 63 bits.
+        InvalidArgument : ``on`` is not (T, N), or a trigger has no position, or so many that a cell's code does not
+            fit 63 bits.
         """
         on = np.asarray(on, dtype=bool)
+        if on.ndim != 2 or not on.shape[1]:
+            raise InvalidArgument(f"on has shape {on.shape}; expected (T, N)")
         N, supports = on.shape[1], tuple(np.flatnonzero(column) for column in on.T)
         sizes = [len(support) for support in supports]
         if min(sizes) < 1:
@@ -165,8 +169,9 @@ def maximum_likelihood(counts: Counts, mu=None, start: Parameters | None = None)
 
     Raises
     ------
-    InvalidArgument : there are no samples, ``mu`` are no frequencies, or ``start`` is not finite.
+    InvalidArgument : there are no samples, ``mu`` are no frequencies, or ``start`` are no finite Parameters.
     ShapeMismatch : ``mu`` or ``start`` do not fit the counts.
+    MixedBackends : ``start`` holds other arrays than NumPy's.
     """
     N, T = counts.vocab_size, counts.context_length
     fit = _Fit.of(counts, mu)
@@ -198,8 +203,10 @@ def estimated_error(counts: Counts, theta: Parameters, mu=None):
 
     Raises
     ------
-    InvalidArgument : there are no samples, ``mu`` are no frequencies, or an output has no chance above 0 at ``theta``.
+    InvalidArgument : there are no samples, ``mu`` are no frequencies, ``theta`` are no finite Parameters, or an output
+        has no chance above 0 there.
     ShapeMismatch : ``mu`` or ``theta`` do not fit the counts.
+    MixedBackends : ``theta`` holds other arrays than NumPy's.
     """
     fit = _Fit.of(counts, mu)
     fit.fits("theta", theta)
@@ -266,13 +273,20 @@ class _Fit:
         return Model(V, mu, tuple(q[k, : len(p)] for k, p in enumerate(self.counts.supports)))
 
     def fits(self, name, theta):
-        """Refuse parameters of other shapes than the counts'."""
+        """Refuse what are no parameters on the host, of the counts' shapes."""
+        if not isinstance(theta, Parameters):
+            raise InvalidArgument(f"{name} is of type {type(theta).__name__}; expected Parameters of NumPy's arrays")
+        for part, array in theta.arrays().items():
+            if not isinstance(array, np.ndarray):
+                kind = f"{type(array).__module__}.{type(array).__name__}"
+                raise MixedBackends(f"{name}.{part} is a {kind}; expected an array of NumPy, on the host")
         N, T = self.counts.vocab_size, self.counts.context_length
-        if np.shape(theta.A) != (T, N) or np.shape(theta.V) != (N, N):
-            shapes = f"{np.shape(theta.A)} and {np.shape(theta.V)}"
-            raise ShapeMismatch(f"{name} has shapes {shapes}; expected {(T, N)} and {(N, N)}")
-        if not (np.all(np.isfinite(theta.A)) and np.all(np.isfinite(theta.V))):
-            raise InvalidArgument(f"{name} has entries that are not finite")
+        if theta.A.shape != (T, N) or theta.V.shape != (N, N):
+            raise ShapeMismatch(
+                f"{name} has shapes {theta.A.shape} and {theta.V.shape}; expected {(T, N)} and {(N, N)}"
+            )
+        for part, array in theta.arrays().items():
+            reals(f"{name}.{part}", array)
 
     def initial(self, start):
         N, real = self.counts.vocab_size, self.counts._real
