@@ -60,6 +60,7 @@ def test_an_array_backend_learns_what_the_others_learn_as_the_recipe_says():
         ({"name": "../S8_x"}, "expected <id>_<subject>"),
         ({"title": " "}, "expected words"),
         ({"title": 'a "quoted" word'}, "expected words"),
+        ({"title": "two\rlines"}, "expected words"),
     ],
 )
 def test_what_cannot_be_a_claim_is_refused_before_a_file_is_written(registry, tmp_path, changes, message):
@@ -67,6 +68,12 @@ def test_what_cannot_be_a_claim_is_refused_before_a_file_is_written(registry, tm
     with pytest.raises(InvalidArgument, match=message):
         new.lay_out(**arguments, registry=registry)
     assert [p.name for p in (tmp_path / "recipe_claims").glob("*.py")] == ["__init__.py"]
+
+
+@pytest.mark.parametrize("title", ["ends with a backslash \\", r"a\b{N} \mu", "Größe of {title}, it's"])
+def test_a_title_stands_in_the_file_as_it_was_given(registry, title):
+    new.lay_out("S8_x", title=title, chapter="model", registry=registry)
+    assert Registry(registry.package).find("S8").title == title
 
 
 def test_a_taken_id_is_refused(registry):

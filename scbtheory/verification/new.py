@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 
 from scbtheory.errors import InvalidArgument
@@ -48,7 +49,7 @@ def second_mistake(s):
 
 CLAIM = Claim(
     id="{id}",
-    title="{title}",
+    title={quoted},
     text=r"""
 TODO: the statement, with its formula.
 
@@ -85,7 +86,7 @@ def lay_out(name: str, *, title: str, chapter: str, registry: Registry = CLAIMS)
 
     Raises
     ------
-    InvalidArgument : the name is no claim's, its family is unknown, or its id is taken.
+    InvalidArgument : the name is no claim's, its family is unknown, its id is taken, or the title is no line of words.
     """
     match = FILE.fullmatch(name)
     if not match or name[0] not in FAMILIES:
@@ -95,12 +96,13 @@ def lay_out(name: str, *, title: str, chapter: str, registry: Registry = CLAIMS)
         )
     if match["id"] in registry.modules:
         raise InvalidArgument(f"claim {match['id']} exists: {registry.modules[match['id']]}.py; take the next number")
-    if not title.strip() or '"' in title + chapter or "\n" in title + chapter:
+    if not title.strip() or '"' in title + chapter or not (title + chapter).isprintable():
         raise InvalidArgument(
             f"the title is {title!r} and the chapter {chapter!r}; expected words without quotes, on one line"
         )
+    quoted = json.dumps(title, ensure_ascii=False)  # in double quotes, a backslash as two
     label = name.partition("_")[2].replace("_", "-")
     path = Path(importlib.import_module(registry.package).__path__[0]) / f"{name}.py"
     with path.open("x", encoding="utf-8") as file:
-        file.write(TEMPLATE.format(id=match["id"], title=title, chapter=chapter, label=label))
+        file.write(TEMPLATE.format(id=match["id"], title=title, quoted=quoted, chapter=chapter, label=label))
     return path

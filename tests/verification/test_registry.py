@@ -9,7 +9,7 @@ from rich.console import Console
 from scbtheory import claims
 from scbtheory.errors import InvalidArgument, UnknownClaim
 from scbtheory.verification import terminal
-from scbtheory.verification.registry import Registry
+from scbtheory.verification.registry import InvalidClaim, Registry
 
 NUMBER = itertools.count()
 USUAL = {"title": "A toy", "chapter": "page", "stated": "right", "limit": 0.0}
@@ -69,8 +69,25 @@ def test_an_id_matches_exactly(toys):
 def test_a_claim_is_imported_when_it_is_asked_for(toys):
     registry = toys(S1_one={}, S2_two={"limit": "1 / 0"})
     assert registry.verify("S1").holds
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(InvalidClaim, match=r"S2_two.py:\d+: ZeroDivisionError: division by zero"):
         registry.find("S2")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\nCLAIM = (", r"S1_one\.py: SyntaxError: '\(' was never closed \(S1_one\.py, line 2\)"),
+        ("\nraise OSError('two\\nlines')", r"S1_one\.py:2: OSError: two lines"),
+        ("def claim():\n    return 1 / 0\n\nCLAIM = claim()", r"S1_one\.py:2: ZeroDivisionError: division by zero"),
+        ("import nothing_of_this_name", r"S1_one\.py:1: ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+        ("", r"S1_one\.py: AttributeError: .* has no attribute 'CLAIM'"),
+    ],
+)
+def test_a_file_that_breaks_is_an_error_in_one_line_with_its_place(toys, tmp_path, text, message):
+    registry = toys(S1_one={})
+    (tmp_path / registry.package / "S1_one.py").write_text(text)
+    with pytest.raises(InvalidClaim, match=rf"^{message}$"):
+        registry.find("S1")
 
 
 @pytest.mark.parametrize(
@@ -84,12 +101,12 @@ def test_a_claim_is_imported_when_it_is_asked_for(toys):
     ],
 )
 def test_a_file_with_a_wrong_name_is_refused(toys, files, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InvalidClaim, match=message):
         toys(**files).ids()
 
 
 def test_a_file_holds_the_claim_that_its_name_says(toys):
-    with pytest.raises(ValueError, match=r"S1_one.py holds claim S2; expected S1"):
+    with pytest.raises(InvalidClaim, match=r"S1_one.py holds claim S2; expected S1"):
         toys(S1_one={"id": "S2"}).find("S1")
 
 
