@@ -119,6 +119,44 @@ def test_a_comparison_needs_two_seeds(task):
             sweeps.compare(task, {"sgd": [training.sgd(0.1)]}, seeds=seeds, max_samples=100)
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"seeds": 3}, "seeds is 3; expected a sequence"),
+        ({"seeds": (0, "1")}, "seeds is '1'; expected a whole number"),
+        ({"seeds": (0, -1)}, "seeds is -1; expected a whole number, at least 0"),
+        ({"methods": {"a": []}}, r"methods\['a'\] is empty; expected at least one"),
+        ({"methods": [training.sgd(0.1)]}, "methods is of type list; expected a mapping of names to variants"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(task, changed, message):
+    with pytest.raises(InvalidArgument, match=message):
+        sweeps.compare(task, **{"methods": {"a": [training.sgd(0.1)]}, "seeds": (0, 1), "max_samples": 9} | changed)
+
+
+def test_seeds_may_be_any_sequence(task):
+    tried = {"a": [training.sgd(0.1, batch_size=4)]}
+    assert sweeps.compare(task, tried, seeds=(i for i in range(2)), max_samples=8, jobs=1).seeds == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda c: c.final("sdg"), "'sdg' is no method of this comparison; did you mean 'sgd'?"),
+        (lambda c: c.best("sdg"), "'sdg' is no method"),
+        (lambda c: c.diverged("sdg"), "'sdg' is no method"),
+        (lambda c: c.band("sdg", "loss", [1]), "'sdg' is no method"),
+        (lambda c: c.factor("sgd", over="project"), "'project' is no method of this comparison; did you mean 'projec"),
+        (lambda c: c.where_ahead("sgd", "zzz", "loss"), "'zzz' is no method of this comparison$"),
+        (lambda c: c.final("sgd", variant=3), "variant is 3; expected a whole number, at least 0 and below 3"),
+        (lambda c: c.band("sgd", "loss", [1], variant=-1), "variant is -1; expected a whole number"),
+    ],
+)
+def test_a_method_or_variant_that_was_not_tried_is_refused(comparison, ask, message):
+    with pytest.raises(InvalidArgument, match=message):
+        ask(comparison)
+
+
 def test_a_start_of_no_method_is_refused(task):
     starts = {"sdg": scb.Parameters.initial(task)}
     with pytest.raises(InvalidArgument, match="'sdg', which is no method; did you mean 'sgd'"):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from scbtheory.checks import chance, several
+from scbtheory.checks import below, chance, several, some
 from scbtheory.errors import InvalidArgument, nearest
 from scbtheory.sweeps._running import Run, run_all
 from scbtheory.task import SCB
@@ -121,6 +121,8 @@ def fit_exponent(x, y, confidence: float = 0.95) -> Exponent:
 class Comparison:
     """Histories of several methods: ``histories[name][variant][i]`` belongs to ``seeds[i]``.
 
+    Whatever asks for a method or a variant that was not tried raises ``InvalidArgument``.
+
     Parameters
     ----------
     histories : of each method, variant and seed.
@@ -134,16 +136,27 @@ class Comparison:
     seeds: tuple[int, ...]
     budget: int
 
+    def _tried(self, name: str) -> list[list[History]]:
+        """The runs of each variant of a method; refuse a name that is none."""
+        if name not in self.histories:
+            raise InvalidArgument(f"{name!r} is no method of this comparison{nearest(name, self.histories)}")
+        return self.histories[name]
+
+    def _runs(self, name: str, column: str, variant: int | None) -> list[History]:
+        """The runs of one variant, of the best where none is named."""
+        tried = self._tried(name)
+        return tried[self.best(name, column) if variant is None else below("variant", variant, len(tried))]
+
     def final(self, name: str, column: str = "distance_A", variant: int | None = None) -> np.ndarray:
         """The column's last value for each seed; infinite for a run that diverged or ended without a number."""
-        runs = self.histories[name][self.best(name, column) if variant is None else variant]
+        runs = self._runs(name, column, variant)
         last = np.array([np.inf if h.status == "diverged" else getattr(h, column)[-1] for h in runs])
         return np.where(np.isnan(last), np.inf, last)
 
     def best(self, name: str, column: str = "distance_A") -> int:
         """The variant with the least geometric mean of the column's last values over seeds."""
         with np.errstate(divide="ignore"):
-            means = [np.mean(np.log(self.final(name, column, v))) for v in range(len(self.variants[name]))]
+            means = [np.mean(np.log(self.final(name, column, v))) for v in range(len(self._tried(name)))]
         return int(np.argmin(means))
 
     def factor(self, name: str, over: str, column: str = "distance_A", confidence: float = 0.95) -> Factor:
@@ -155,13 +168,13 @@ class Comparison:
 
         A run holds its last value once it has ended, and counts as infinite once it has diverged.
         """
-        runs = self.histories[name][self.best(name, column) if variant is None else variant]
+        runs = self._runs(name, column, variant)
         values = np.array([at(h, column, samples) for h in runs])
         return np.quantile(values, quantiles, axis=0, method="nearest")
 
     def diverged(self, name: str) -> dict[int, int]:
         """How many seeds of each variant diverged."""
-        return {v: sum(h.status == "diverged" for h in runs) for v, runs in enumerate(self.histories[name])}
+        return {v: sum(h.status == "diverged" for h in runs) for v, runs in enumerate(self._tried(name))}
 
     def where_ahead(self, name: str, over: str, column: str, points: int = 60) -> np.ndarray:
         """Numbers of samples at which the median of ``name`` is below that of ``over``, both at their best."""
@@ -218,16 +231,20 @@ def compare(
 
     Raises
     ------
-    InvalidArgument : seeds are fewer than two or repeat, ``starts`` names no method, or as in :func:`run_all`.
+    InvalidArgument : seeds are fewer than two, repeat or are no whole numbers from 0; ``methods`` is no mapping, or one
+        has no variant; ``starts`` names no method; or as in :func:`run_all`.
     TypeError : as in :func:`run_all`.
     """
+    seeds = tuple(below("seeds", seed, 2**64) for seed in several("seeds", seeds))
     if len(set(seeds)) < max(2, len(seeds)):
-        raise InvalidArgument(f"seeds is {tuple(seeds)}; a comparison needs two or more, all different")
+        raise InvalidArgument(f"seeds is {seeds}; a comparison needs two or more, all different")
+    if not isinstance(methods, Mapping):
+        raise InvalidArgument(f"methods is of type {type(methods).__name__}; expected a mapping of names to variants")
     for name in starts or {}:
         if name not in methods:
             raise InvalidArgument(f"starts has {name!r}, which is no method{nearest(name, methods)}")
     variants = {
-        name: [several(f"a variant of {name!r}, in a list of them,", v) for v in several(f"methods[{name!r}]", tried)]
+        name: [several(f"a variant of {name!r}, in a list of them,", v) for v in some(f"methods[{name!r}]", tried)]
         for name, tried in methods.items()
     }
     runs = [
@@ -239,4 +256,4 @@ def compare(
     histories = {
         name: [[of_seed[name][v] for of_seed in by_seed] for v in range(len(tried))] for name, tried in variants.items()
     }
-    return Comparison(histories, variants, tuple(seeds), max_samples)
+    return Comparison(histories, variants, seeds, max_samples)
