@@ -144,7 +144,9 @@ class Claim:
         mistakes = [control.mistake for control in self.controls]
         for mistake in mistakes:
             if mistakes.count(mistake) > 1:  # what is stored of controls is kept by these words
-                raise ValueError(f"claim {self.id} has the control {mistake!r} more than once; each needs its own words")
+                raise ValueError(
+                    f"claim {self.id} has the control {mistake!r} more than once; each needs its own words"
+                )
         if self.nature not in NATURES:
             raise ValueError(f"claim {self.id} is of nature {self.nature!r}; expected one of {', '.join(NATURES)}")
 
