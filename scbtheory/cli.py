@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", help="check claims, and that their controls are rejected")
     verify.add_argument("ids", nargs="*", metavar="ID", help="claims, such as G3; all by default")
-    verify.add_argument("--json", type=Path, metavar="FILE", help="also write the reports there")
+    verify.add_argument("--json", type=_path, metavar="FILE", help="also write the reports there")
     verify.add_argument("--full", action="store_true", help="run experiments at full size (SCB_PROFILE=full)")
     verify.set_defaults(run=_verify)
 
@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     book.set_defaults(run=_book)
 
     pdf = commands.add_parser("pdf", help="print the whole book, with its stored outputs, through Chromium")
-    pdf.add_argument("--output", type=Path, metavar="FILE", help="the PDF; _build/book.pdf by default")
+    pdf.add_argument("--output", type=_path, metavar="FILE", help="the PDF; _build/book.pdf by default")
     pdf.set_defaults(run=_pdf)
 
     refresh = commands.add_parser("refresh", help="re-execute chapters and store their outputs")
@@ -106,16 +106,16 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--dtype", metavar="NAME", help="the same as -p dtype=NAME, such as float32")
     run.add_argument("--profile", choices=("quick", "full"), help="size of the claims' experiments")
     run.add_argument("--jobs", type=_positive, default=2, help="chapters at a time (%(default)s)")
-    run.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the new notebooks go")
+    run.add_argument("--output", type=_path, required=True, metavar="DIR", help="where the new notebooks go")
     run.set_defaults(run=_run)
 
     render = commands.add_parser("render", help="render the book with the chapters of a run, which say what ran")
-    render.add_argument("--from", dest="folder", type=Path, required=True, metavar="DIR", help="what run wrote")
-    render.add_argument("--output", type=Path, metavar="DIR", help="where the pages go; DIR/html by default")
+    render.add_argument("--from", dest="folder", type=_path, required=True, metavar="DIR", help="what run wrote")
+    render.add_argument("--output", type=_path, metavar="DIR", help="where the pages go; DIR/html by default")
     render.set_defaults(run=_render)
 
     normalise = commands.add_parser("normalise", help="strip what differs between two runs")
-    normalise.add_argument("notebooks", nargs="+", type=Path, metavar="FILE")
+    normalise.add_argument("notebooks", nargs="+", type=_path, metavar="FILE")
     normalise.set_defaults(run=_normalise)
     return top
 
@@ -191,10 +191,14 @@ def _pdf(arguments: argparse.Namespace) -> int:
 def _refresh(arguments: argparse.Namespace) -> int:
     from scbtheory.publishing import book, source
 
-    notebooks = source.chapters(source.find_root(), arguments.chapters)
+    root = source.find_root()
+    notebooks = source.chapters(root, arguments.chapters)
     changed = book.refresh(notebooks, jobs=arguments.jobs)
     for notebook in changed:
         print(f"stored {_shown(notebook)}")
+    for notebook in notebooks:
+        if not source.is_listed(root, notebook):
+            print(f"scbtheory: _toc.yml does not list book/{notebook.stem}, which is on no page", file=sys.stderr)
     print(f"{len(changed)} of {len(notebooks)} chapters changed")
     return 0
 
@@ -202,10 +206,11 @@ def _refresh(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from scbtheory.publishing import book, source
 
-    parameters = dict(arguments.parameters)
-    for name in ("seed", "backend", "dtype"):
-        if (value := getattr(arguments, name)) is not None and parameters.setdefault(name, value) != value:
-            raise SCBError(f"-p {name}={parameters[name]} and --{name} {value} contradict each other")
+    options = [(name, getattr(arguments, name)) for name in ("seed", "backend", "dtype")]
+    parameters: dict[str, object] = {}
+    for name, value in (*arguments.parameters, *((name, value) for name, value in options if value is not None)):
+        if parameters.setdefault(name, value) != value:
+            raise SCBError(f"{name}={parameters[name]} and {name}={value} contradict each other")
     notebooks = source.chapters(source.find_root(), arguments.chapters)
     written = book.run(notebooks, arguments.output, parameters, jobs=arguments.jobs, profile=arguments.profile)
     for notebook in written:
@@ -239,6 +244,12 @@ def _assignment(text: str) -> tuple[str, object]:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return name, value  # a bare word, as in backend=cupy
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")  # Path("") is the current folder
+    return Path(text)
 
 
 def _positive(text: str) -> int:

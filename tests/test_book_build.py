@@ -252,7 +252,7 @@ def test_chapters_by_name_or_path(root):
     model = write(root / "book" / "model.ipynb", "1")
     moments = write(root / "book" / "moments.ipynb", "1")
     assert source.chapters(root) == [model, moments]
-    assert source.chapters(root, ["book/moments.ipynb", "model"]) == [moments, model]
+    assert source.chapters(root, ["book/moments.ipynb", "model", "moments"]) == [moments, model]
     with pytest.raises(source.UnknownChapter, match="no chapter 'modell'; did you mean 'model'"):
         source.chapters(root, ["modell"])
 

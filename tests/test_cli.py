@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 
@@ -27,6 +28,13 @@ def project(tmp_path, monkeypatch):
 def test_version(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--version"])
+    assert capsys.readouterr().out == f"scbtheory {__version__}\n"
+
+
+def test_the_package_is_a_command_of_python(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["scbtheory", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module("scbtheory", run_name="__main__")
     assert capsys.readouterr().out == f"scbtheory {__version__}\n"
 
 
@@ -99,12 +107,27 @@ def test_run_takes_what_most_chapters_have_as_options(project, monkeypatch, caps
     options = ["--seed", "7", "--backend", "cupy", "--dtype", "float32", "--profile", "full", "--jobs", "3"]
     assert cli.main(["run", "moments", "moments.ipynb", "-p", "n=2", *options, "--output", "others"]) == 0
     assert seen == {
-        "chapters": ["moments", "moments"], "folder": "others", "jobs": 3, "profile": "full",
+        "chapters": ["moments"], "folder": "others", "jobs": 3, "profile": "full",
         "parameters": {"n": 2, "seed": 7, "backend": "cupy", "dtype": "float32"},
     }  # fmt: skip
     assert "wrote others/moments.ipynb\n" in capsys.readouterr().out
-    assert cli.main(["run", "moments", "-p", "seed=1", "--seed", "2", "--output", "others"]) == 2
-    assert "contradict" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [["-p", "seed=1", "--seed", "2"], ["-p", "seed=1", "-p", "seed=2"]])
+def test_a_parameter_given_twice_has_one_value(project, monkeypatch, capsys, options):
+    monkeypatch.setattr(book, "run", lambda *_, **__: [])
+    assert cli.main(["run", "moments", *options, "--output", "others"]) == 2
+    assert capsys.readouterr().err == "scbtheory: seed=1 and seed=2 contradict each other\n"
+    assert cli.main(["run", "moments", *[option.replace("2", "1") for option in options], "--output", "others"]) == 0
+
+
+def test_refresh_says_which_chapters_the_contents_leave_out(project, monkeypatch, capsys):
+    monkeypatch.setattr(book, "refresh", lambda notebooks, **_: notebooks)
+    assert cli.main(["refresh"]) == 0
+    assert capsys.readouterr().err == "scbtheory: _toc.yml does not list book/moments, which is on no page\n"
+    (project / "_toc.yml").write_text("chapters:\n  - file: book/moments_two\n  - file: book/moments\n")
+    assert cli.main(["refresh"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -113,6 +136,8 @@ def test_run_takes_what_most_chapters_have_as_options(project, monkeypatch, caps
         ["run", "moments", "-p", "n", "--output", "others"],
         ["run", "moments", "-p", "2n=1", "--output", "others"],
         ["run", "moments"],
+        ["run", "moments", "--output", ""],
+        ["render", "--from", ""],
         ["run", "--output", "others"],
         ["run", "moments", "--profile", "huge", "--output", "others"],
         ["render"],

@@ -17,6 +17,7 @@ __all__ = [
     "UnknownParameter",
     "chapters",
     "find_root",
+    "is_listed",
 ]
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")  # colours, which a message in a file must not have
@@ -55,10 +56,16 @@ def find_root(start: Path | None = None) -> Path:
 
 
 def chapters(root: Path, names: Iterable[str] = ()) -> list[Path]:
-    """Return the notebooks so named, ``model`` or ``book/model.ipynb``; without names, all."""
+    """Return the notebooks so named, ``model`` or ``book/model.ipynb``, each once; without names, all."""
     known = {path.stem: path for path in sorted((root / "book").glob("*.ipynb"))}
-    wanted = [Path(name).stem for name in names]
+    wanted = dict.fromkeys(Path(name).stem for name in names)
     for name in wanted:
         if name not in known:
             raise UnknownChapter(f"no chapter {name!r}{nearest(name, known)} (the chapters: {', '.join(known)})")
     return [known[name] for name in wanted] or list(known.values())
+
+
+def is_listed(root: Path, chapter: Path) -> bool:
+    """Whether the contents name a chapter, so that the book has a page of it."""
+    named = rf"\bbook/{re.escape(chapter.stem)}(?![\w-])"
+    return bool(re.search(named, (root / "_toc.yml").read_text(encoding="utf-8")))
