@@ -92,6 +92,25 @@ def test_what_has_no_diagram_is_refused(changed, message):
         sweeps.phase_diagram(**SIZES | changed)
 
 
+@pytest.mark.parametrize("share", [7, None, "1", 0.0, 1.0])
+def test_a_share_is_between_0_and_1(diagram, share):
+    for ask in (
+        lambda: diagram.verdict(share),
+        lambda: diagram.contradictions(lambda T: 1.0, share),
+        lambda: diagram.training_batch(50, share),
+        lambda: diagram.least_batch(50, share),
+        lambda: diagram.forecast(50, share),
+    ):
+        with pytest.raises(InvalidArgument, match=r"(share|probability) is .*; expected a "):
+            ask()
+
+
+def test_numbers_of_any_type_name_the_same_points():
+    numbers = {"step_size": np.array(0.1), "vocab_size": np.int64(3), "sparsity": np.array(2), "seed": np.uint8(0)}
+    found = sweeps.phase_diagram([20], [4], runs=2, jobs=1, **numbers)
+    assert found.point == sweeps.SignPoint(20, 4, 2, 0.1, 3, 2, 0)
+
+
 @pytest.mark.parametrize("T", [0, 1, 1.5])
 def test_a_forecast_needs_a_context_to_attend_to(diagram, T):
     with pytest.raises(InvalidArgument, match=rf"T is {T}; expected"):

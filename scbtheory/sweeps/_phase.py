@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from scbtheory import noise
-from scbtheory.checks import chance, correlation, count, positive, several
+from scbtheory.checks import below, chance, correlation, count, positive, several
 from scbtheory.errors import InvalidArgument
 from scbtheory.sweeps._running import Point, run_all
 from scbtheory.task import SCB
@@ -150,7 +150,7 @@ class PhaseDiagram:
 
     def verdict(self, share: float = 0.9, confidence: float = 0.95) -> np.ndarray:
         """1 where the whole interval is above ``share``, -1 where it is below, 0 where the runs do not say."""
-        low, high = self.interval(confidence)
+        share, (low, high) = chance("share", share), self.interval(confidence)
         return (low > share).astype(int) - (high < share)
 
     def contradictions(self, line: Callable[[int], float], share: float = 0.9, confidence: float = 0.95) -> int:
@@ -168,7 +168,7 @@ class PhaseDiagram:
 
         It has :math:`n` batches, the steps in which the recursion's mean reaches ½.
         """
-        point = self.at(T)
+        share, point = chance("share", share), self.at(T)
         task = point.task()
         return noise.sign_samples(task, 1 - share) / noise.sign_steps(task, **point.speed())
 
@@ -260,6 +260,12 @@ def phase_diagram(
         if not values or len(set(values)) < len(values):
             raise InvalidArgument(f"{name} is {values}; expected one or more, all different")
     runs, blocks = count("runs", runs), count("blocks", blocks)
+    vocab_size, sparsity, seed = (
+        count("vocab_size", vocab_size),
+        count("sparsity", sparsity),
+        below("seed", seed, 2**64),
+    )
+    step_size = positive("step_size", step_size)
     points = [
         SignPoint(T, B, runs, step_size, vocab_size, sparsity, seed, block)
         for T in lengths for B in batches for block in range(blocks)
