@@ -12,6 +12,8 @@ import pytest
 
 import scbtheory as scb
 from scbtheory import plots
+from scbtheory.errors import InvalidArgument, ShapeMismatch
+from scbtheory.plots._limits import _even
 from scbtheory.plots._style import canvas
 
 
@@ -209,3 +211,46 @@ def test_the_stored_runs_are_of_every_method():
     results = plots.RunResults(Path(__file__).parents[1] / "benchmarks" / "results_runs.json")
     assert {"boosting", "moments", "sgd", "adam", "torch_table"} == set(results.methods)
     assert results.lengths == [10**3, 10**4, 10**5, 10**6]
+
+
+ONE = scb.SCB.random(3, 1, 1, seed=0)
+SMALL = scb.SCB.random(3, 6, 2, seed=0)
+START = scb.Parameters.initial(SMALL)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plots.moment_search(scb.SCB.random(3, 4, 4, seed=0), samples=200), "Q has no entry 0; expected pos"),
+        (lambda: plots.budgets(0.1, sparsity=0), "sparsity is 0; expected a whole number, at least 1"),
+        (lambda: plots.budgets(0.1, context_length=0), "context_length is 0; expected a whole number, at least 1"),
+        (lambda: plots.budgets(0.1, context_length=3), "sparsity is 4, context_length is 3; sparsity must be at most"),
+        (lambda: plots.budgets(0.1, sparsity=2000), "sparsity is 2000, context_length is 100; sparsity must be at"),
+        (lambda: plots.convergence(SMALL, START, [10], repeats=1), "repeats is 1; expected at least 2"),
+        (lambda: plots.convergence(SMALL, START, [10], repeats=0), "repeats is 0; expected a whole number, at least"),
+        (lambda: plots.convergence(SMALL, START, 10), "sizes is 10; expected a sequence"),
+        (lambda: plots.convergence(SMALL, START, [], repeats=2), "sizes is empty; expected at least one"),
+        (lambda: plots.efficiency(ONE, samples=[100]), "K_Q is 0 for this task"),
+        (lambda: plots.efficiency(SMALL, samples=[100], runs=1), "runs is 1; expected at least 2"),
+        (lambda: plots.efficiency(SMALL, samples=[50, 100]), "samples is 50; expected at least the batch of 100"),
+        (lambda: plots.efficiency(SMALL, samples=[]), "samples is empty; expected at least one"),
+        (lambda: plots.efficiency(SMALL, samples=[100], steps=(0.1,)), r"steps is \(0.1,\); expected three step sizes"),
+    ],
+)
+def test_what_no_figure_shows_is_refused_by_name(draw, message):
+    with pytest.raises(InvalidArgument, match=message):
+        draw()
+
+
+def test_runs_on_another_task_are_no_branches():
+    run = scb.training.train(SMALL, scb.training.sgd(0.1, batch_size=4), seed=0, max_samples=40)
+    with pytest.raises(ShapeMismatch, match=r"A has shape \(6, 3\); this task expects \(20, 3\)"):
+        plots.branches(scb.SCB.random(3, 20, 2, seed=0), [run])
+
+
+@pytest.mark.parametrize("T", [7, 100, 700])
+def test_budgets_are_of_as_many_positions_as_they_say(T):
+    """Also where T is a multiple of the distance between two of them."""
+    for s in (1, 2, 4, 7):
+        assert np.all((_even(3, T, s) > 0).sum(axis=0) == s)
+    assert np.all(np.flatnonzero(_even(3, 100, 2)[:, 1]) == [3, 10])

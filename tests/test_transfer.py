@@ -176,3 +176,9 @@ def test_the_truth_itself_and_its_mirror_image_meet_cauchy_and_schwarz(sign):
 def test_the_study_of_another_law_refuses_what_it_cannot_use(task, option):
     with pytest.raises(InvalidArgument, match=rf"{next(iter(option))} is"):
         transfer.other_law(task, task.P, [0.1], **option)
+
+
+def test_the_study_of_another_law_is_of_a_task_with_something_to_learn():
+    one = scb.SCB.random(3, 1, 1, seed=0)
+    with pytest.raises(InvalidArgument, match="K_Q is 0 for this task"):
+        transfer.other_law(one, transfer.pretrained(one, one.K_P / 2), (0.1,), samples=500)

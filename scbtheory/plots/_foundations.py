@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 import scbtheory as scb
-from scbtheory.checks import below
+from scbtheory.checks import below, count, some
+from scbtheory.errors import InvalidArgument
 from scbtheory.plots._style import (
     BLACK,
     BLUE,
@@ -118,9 +119,12 @@ def convergence(task: scb.SCB, theta: scb.Parameters, sizes, *, repeats: int = 2
 
     Raises
     ------
-    InvalidArgument : a size or the seed is out of range.
+    InvalidArgument : a size, ``repeats`` or the seed is out of range, or there is no size.
     ShapeMismatch, MixedBackends : ``theta`` does not belong to the task.
     """
+    sizes = some("sizes", sizes)
+    if count("repeats", repeats) < 2:
+        raise InvalidArgument(f"repeats is {repeats}; expected at least 2, for a deviation")
     with canvas() as (picture, ax):
         exact = scb.population.projected_gradient(task, theta)
         for name, colour in (("V", BLUE), ("A", ORANGE)):

@@ -12,6 +12,8 @@ from scipy.stats import chi2
 
 import scbtheory as scb
 from scbtheory import dynamics, limits, noise, training
+from scbtheory.checks import correlation, count, several, some
+from scbtheory.errors import InvalidArgument
 from scbtheory.plots._noise import _recovers, _smallest
 from scbtheory.plots._style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, Picture, canvas, legend, panel_letters
 
@@ -36,11 +38,13 @@ def moment_search(task: scb.SCB, *, samples: int, seed: int = 0) -> Picture:
 
     Raises
     ------
-    InvalidArgument : ``samples`` or ``seed`` is out of range.
+    InvalidArgument : ``samples`` or ``seed`` is out of range, or there is no position off the supports.
     """
+    N, T, on = task.vocab_size, task.context_length, task.backend.to_numpy(task.Q) > 0
+    if np.all(on):
+        raise InvalidArgument("Q has no entry 0; expected positions off the supports")
     X, _ = limits.moment_statistic(task, samples, seed=seed)
-    N, T = task.vocab_size, task.context_length
-    on, cut = task.backend.to_numpy(task.Q) > 0, limits.detection_threshold(N=N, T=T, false_alarm=0.1)
+    cut = limits.detection_threshold(N=N, T=T, false_alarm=0.1)
     with canvas(columns=2, size=(7.6, 3.2)) as (picture, axes):
         ax = axes[0]
         ax.semilogy(np.flatnonzero(~on[:, 0]), X[~on[:, 0], 0], ".", ms=2.5, color=GREY, label="off the support")
@@ -138,11 +142,11 @@ def _by_transfer(task, beta, runs):
 
 
 def efficiency(task: scb.SCB, *, samples, runs: int = 40, steps=(0.2, 0.1, 0.05), batch_size: int = 100) -> Picture:
-    """Draw n times the error of the last stage over the Cramér–Rao bound against n: likelihood, and refits.
+    r"""Draw n times the error of the last stage over the Cramér–Rao bound against n: likelihood, and refits.
 
     Parameters
     ----------
-    task : a task with positive P, few enough tokens and positions for the bound.
+    task : a task with positive P, :math:`K_P, K_Q > 0`, few enough tokens and positions for the bound.
     samples : values of n, at least ``batch_size``.
     runs : of each point, at least 2, with the seeds from 0 on.
     steps : three step sizes of the refits.
@@ -157,9 +161,17 @@ def efficiency(task: scb.SCB, *, samples, runs: int = 40, steps=(0.2, 0.1, 0.05)
     ------
     InvalidArgument : the bound does not exist for the task, or a number is out of range.
     """
+    weights = {"eta_V": 1 / correlation(task, "K_Q"), "eta_A": 1 / correlation(task, "K_P")}
+    speed: dict[str, Any] = {"tolerance": 0.0, **weights}
+    samples, steps = some("samples", samples), several("steps", steps)
+    if min(count("samples", n) for n in samples) < count("batch_size", batch_size):
+        raise InvalidArgument(f"samples is {min(samples)}; expected at least the batch of {batch_size}")
+    if count("runs", runs) < 2:
+        raise InvalidArgument(f"runs is {runs}; expected at least 2, for a deviation")
+    if len(steps) != 3:
+        raise InvalidArgument(f"steps is {steps}; expected three step sizes")
     bound = sum(limits.cramer_rao(task, "known"))
     stated = 1.5 * sum(limits.least_squares_error(task, "known")) / bound
-    speed: dict[str, Any] = {"eta_V": 1 / task.K_Q, "eta_A": 1 / task.K_P, "tolerance": 0.0}
     with canvas(size=(6.0, 4.0)) as (picture, ax):
         for step, colour, marker in zip(steps, (RED, ORANGE, GREEN), "sD^", strict=True):
             curves = [
@@ -241,7 +253,8 @@ def budgets(epsilon: float, *, vocab_size=3, context_length=1000, sparsity=2, se
     Parameters
     ----------
     epsilon : the error :math:`\|A-Q\|_\mu^2 + \|V-P\|_\mu^2`, above 0.
-    vocab_size, context_length, sparsity : of the tasks, each where it does not vary itself.
+    vocab_size, context_length, sparsity : of the tasks, each where it does not vary itself: T from 100 on, N from 3 to
+        12 and s from 1 to 4, so that T is at least 4 and s at most 100.
     seed : of the tasks' P.
 
     Returns
@@ -253,11 +266,16 @@ def budgets(epsilon: float, *, vocab_size=3, context_length=1000, sparsity=2, se
     ------
     InvalidArgument : a number is out of range, or a weight of a support is not above 1/T.
     """
+    vocab_size, sparsity = count("vocab_size", vocab_size), count("sparsity", sparsity)
+    context_length = count("context_length", context_length)
     sizes = (
         ("context length $T$", [(vocab_size, T, sparsity) for T in (100, 1000, 10_000, 100_000)], 1),
         ("vocabulary size $N$", [(N, context_length, sparsity) for N in (3, 6, 12)], 0),
         ("sparsity $s$", [(vocab_size, context_length, s) for s in (1, 2, 4)], 2),
     )
+    for T, s in ((T, s) for _, of, _ in sizes for _, T, s in of):
+        if s > T:
+            raise InvalidArgument(f"sparsity is {s}, context_length is {T}; sparsity must be at most the length")
     colours = {"boost": RED, "moments": BLUE, "step": GREEN, "last stage": GREY}
     with canvas(columns=3, size=(8.2, 3.4)) as (picture, axes):
         for ax, (label, of, along) in zip(axes, sizes, strict=True):
@@ -335,7 +353,7 @@ def coverage(task: scb.SCB, *, epsilon=0.05, delta=0.1, transferred=0.7, runs: i
 
 def _even(N, T, s):
     """Equal weights on s positions of each trigger."""
-    Q = np.zeros((T, N))
+    Q, apart = np.zeros((T, N)), 7 if T % 7 else 1
     for k in range(N):
-        Q[(np.arange(s) * 7 + 3 * k) % T, k] = 1 / s
+        Q[(np.arange(s) * apart + 3 * k) % T, k] = 1 / s
     return Q

@@ -11,8 +11,9 @@ from scipy.stats import binomtest
 
 import scbtheory as scb
 from scbtheory import dynamics, noise
-from scbtheory.checks import below, count, positive, some
+from scbtheory.checks import below, count, positive, several, some
 from scbtheory.errors import InvalidArgument
+from scbtheory.model import check
 from scbtheory.plots._style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, Picture, canvas, legend, panel_letters
 
 SHADES = (BLUE, ORANGE, GREEN, RED, PURPLE)
@@ -149,8 +150,11 @@ def branches(task: scb.SCB, runs, *, trigger: int = 0) -> Picture:
     Raises
     ------
     InvalidArgument : there is no run, or no such trigger.
+    ShapeMismatch, MixedBackends : a run was on another task.
     """
-    trigger = below("trigger", trigger, task.vocab_size)
+    runs, trigger = several("runs", runs), below("trigger", trigger, task.vocab_size)
+    for run in runs:
+        check(task, run.theta)
     right, wrong = ([run for run in runs if (run.alpha[-1] > 0) == side] for side in (True, False))
     if not right and not wrong:
         raise InvalidArgument("runs is empty; expected at least one")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scbtheory.checks import below, count, positive, real, rounding, several
+from scbtheory.checks import below, correlation, count, positive, real, rounding, several
 from scbtheory.dynamics import matrix_flow, reduce
 from scbtheory.errors import InvalidArgument
 from scbtheory.model import Parameters, check_array, minibatch_gradient
@@ -126,7 +126,8 @@ def other_law(task: SCB, P_hat, amounts, *, samples: int = 50_000, level: float 
 
     Parameters
     ----------
-    task, P_hat, amounts : as for :func:`shifted`; one row for each amount.
+    task : a task with :math:`K_P, K_Q > 0`.
+    P_hat, amounts : as for :func:`shifted`; one row for each amount.
     samples : in all, at least 1, in 50 batches, for each measured variance.
     level : of :math:`\alpha`, above 0, on the flow with balanced steps.
     seed : of the shifts and of the samples.
@@ -138,9 +139,12 @@ def other_law(task: SCB, P_hat, amounts, *, samples: int = 50_000, level: float 
 
     Raises
     ------
-    InvalidArgument : an amount, ``seed``, ``samples`` or ``level`` is out of range, or a column is as every other.
+    InvalidArgument : an amount, ``seed``, ``samples`` or ``level`` is out of range, a column is as every other, or K_P
+        or K_Q is 0.
     NotADistribution : a shifted matrix has a column that is not a distribution.
     """
+    for name in ("K_P", "K_Q"):
+        correlation(task, name)
     rows, samples, level = [], count("samples", samples), positive("level", level)
     batches = [task.sample(max(1, samples // PARTS), seed=seed, step=step) for step in range(PARTS)]
     for amount in several("amounts", amounts):
