@@ -31,6 +31,15 @@ DRAWINGS = {
     "span": lambda ax, y: ax.axhspan(0, y[17]),
     "words": lambda ax, y: ax.text(0, 0, f"{y[17]:.1f}"),
     "place": lambda ax, y: ax.annotate("here", (y[17], 0)),
+    "sizes": lambda ax, y: ax.scatter(X, X, s=y),
+    "mesh": lambda ax, y: ax.pcolormesh(y.reshape(5, 8)),
+    "polygons": lambda ax, y: ax.pcolor(y.reshape(5, 8)),
+    "triangles": lambda ax, y: ax.tripcolor(X, X**2, y),
+    "arrows' colours": lambda ax, y: ax.quiver(X, X, X, X, y),
+    "slope": lambda ax, y: ax.axline((0, 1), slope=y[17]),
+    "two points": lambda ax, y: ax.axline((0, 1), (2, y[17])),
+    "words along an axis": lambda ax, y: ax.plot([f"{x:g}" for x in X], y),
+    "words that change": lambda ax, y: ax.plot(np.where(y > 1.21, "more", "less"), X),
 }
 
 

@@ -12,14 +12,16 @@ from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import Collection, PathCollection
+from matplotlib.collections import Collection, PathCollection, PolyCollection, QuadMesh, TriMesh
 from matplotlib.figure import Figure
+from matplotlib.lines import AxLine, Line2D
 from matplotlib.patches import FancyArrowPatch, Patch
 from matplotlib.quiver import Quiver
 
 __all__ = ["described"]
 
 SHOWN = 9  # points of a longer series, at equal distances
+MAPPED = (QuadMesh, PolyCollection, TriMesh)  # whose colours may be data
 NUDGE = 1 + 3e-8  # off the middle between two numbers of three digits, where 1/16 and its like stand exactly
 SMALL = {"linear": 1e-6, "log": 1e-11}  # of the largest, by the axis's scale
 
@@ -43,9 +45,11 @@ def _panel(ax: Axes) -> list[str]:
 def _things(ax: Axes) -> Iterator[tuple[str, np.ndarray]]:
     """What is drawn in a panel, by name, as points of equal dimension."""
     for line in ax.lines:
-        yield _name("line", line), np.column_stack([_plain(line.get_xdata()), _plain(line.get_ydata())])
+        yield _name("line", line), _along(line)
     for collection in ax.collections:
         yield _name("shape", collection), _points(collection)
+        if isinstance(collection, MAPPED) and collection.get_array() is not None:
+            yield _name("values", collection), _plain(collection.get_array()).reshape(-1, 1)
     patches = [patch for patch in ax.patches if not isinstance(patch, FancyArrowPatch)]  # which lie in pixels
     if patches:
         yield "boxes", np.array([_extent(patch) for patch in patches])
@@ -60,11 +64,19 @@ def _name(kind: str, artist) -> str:
     return kind if label.startswith("_") or not label else f"{kind} {label!r}"
 
 
+def _along(line: Line2D) -> np.ndarray:
+    if isinstance(line, AxLine):  # endless: its data are the ends of the panel
+        start, end = np.array(line.get_xy1()), line.get_xy2()
+        return np.array([start, start + np.array([1, line.get_slope()]) if end is None else end])
+    return np.column_stack([_plain(line.get_xdata(orig=False)), _plain(line.get_ydata(orig=False))])  # words by place
+
+
 def _points(collection: Collection) -> np.ndarray:
     if isinstance(collection, Quiver):
         return np.column_stack([collection.XY, collection.U, collection.V])
     if isinstance(collection, PathCollection):  # a scatter: its paths are the marks
-        return _plain(collection.get_offsets()).reshape(-1, 2)
+        offsets, sizes = _plain(collection.get_offsets()).reshape(-1, 2), collection.get_sizes()
+        return np.column_stack([offsets, sizes]) if 1 < len(sizes) == len(offsets) else offsets
     paths = [path.vertices for path in collection.get_paths()]
     return np.concatenate(paths) if paths else np.zeros((0, 2))
 
