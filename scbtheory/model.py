@@ -40,6 +40,11 @@ class Model:
     V: Any
     __dataclass_fields__: ClassVar[dict[str, Any]]  # each model is a dataclass
 
+    def __post_init__(self) -> None:
+        for name, x in vars(self).items():
+            if isinstance(x, np.generic):  # NumPy's arithmetic makes it of an array of no dimension
+                object.__setattr__(self, name, np.asarray(x))
+
     def forward(self, task: SCB) -> tuple[Parameters, Callable[[Parameters], Self]]:
         r"""Return the attention and value that this model computes with, and the pull-back of their gradients.
 

@@ -1,18 +1,39 @@
 """The protocol of a model, on the one that CONTRIBUTING.md adds: attention that is normalised by its sum."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 from recipes import recipe
 
 import scbtheory as scb
-from scbtheory import training
+from scbtheory import sweeps, training
 from scbtheory.errors import InvalidArgument
 
 RECIPE = {}
 exec(recipe("Add a model variant"), RECIPE)
 SumNormalised, train = RECIPE["SumNormalised"], RECIPE["learn"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled(scb.model.Model):
+    """Attention times a number of its own: a parameter of no dimension."""
+
+    W: Any
+    V: Any
+    g: Any
+
+    def forward(self, task):
+        def pull_back(G):
+            return Scaled(self.g * G.A, G.V, task.backend.xp.sum(self.W * G.A))
+
+        return scb.Parameters(self.g * self.W, self.V), pull_back
+
+    @classmethod
+    def start(cls, task):
+        scratch = scb.Parameters.initial(task)
+        return cls(scratch.A, scratch.V, task.backend.asarray(1.0))
 
 
 @pytest.fixture
@@ -124,3 +145,28 @@ def test_runs_of_signs_take_the_steps_of_single_models(task):
     for r in range(3):
         np.testing.assert_allclose(runs.A[:, 3 * r : 3 * r + 3], single[r].A, rtol=0, atol=1e-14)
         np.testing.assert_allclose(runs.V[r], single[r].V, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("stages", [training.sgd(0.1, batch_size=8), training.adam(0.01, batch_size=8)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_parameter_of_no_dimension_is_kept_as_an_array(task, tmp_path, stages, dtype):
+    """NumPy's arithmetic makes a scalar of it, which is no array."""
+    task = task.on(dtype=dtype)
+    start = Scaled.start(task)
+    at_once = training.train(task, stages, start=start, max_samples=80)
+    assert isinstance(at_once.model.g, np.ndarray)
+    assert at_once.model.g.dtype == dtype
+    assert scb.population.loss(task, at_once.model) == at_once.loss[-1]
+    for samples in (24, 80):
+        resumed = training.train(task, stages, start=start, max_samples=samples, checkpoint=tmp_path / "run.npz")
+    assert resumed.model == at_once.model
+    assert resumed.rows == at_once.rows
+    for moved in (start + start, start - 2 * start, start.moved(start, attention=0.5, value=0.25)):
+        assert isinstance(moved.g, np.ndarray)
+
+
+def test_and_so_it_is_in_a_sweep(task, tmp_path):
+    run = sweeps.Run.of(task, training.adam(0.01, batch_size=8), 0, start=Scaled.start(task), max_samples=24)
+    fresh, again = (sweeps.run_all([run], jobs=1, cache=tmp_path)[0] for _ in range(2))
+    assert len(list(tmp_path.iterdir())) == 1
+    assert fresh.model == again.model

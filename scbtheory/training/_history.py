@@ -157,4 +157,4 @@ class History:
 def _host(array) -> np.ndarray:
     if hasattr(array, "get"):  # CuPy
         return array.get()
-    return array if isinstance(array, np.ndarray) else np.from_dlpack(array)
+    return np.asarray(array) if isinstance(array, np.ndarray | np.generic) else np.from_dlpack(array)
