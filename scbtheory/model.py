@@ -58,7 +58,8 @@ class Model:
         Parameters
             ``A`` (T, N) and ``V`` (N, N): the linear model that is the same function.
         callable
-            From a gradient in these, the transposed Jacobian times it: a gradient in the model's own parameters.
+            From a gradient in these, the transposed Jacobian times it: a gradient in the model's own parameters. It is
+            tried on one of zeros first: of another type or shape than the model's own, its gradients are refused.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how it computes attention and value")
 
@@ -193,14 +194,31 @@ def _check_library(task, name, array, *, real=True):
 
 
 def forward(task: SCB, theta: M) -> tuple[Parameters, Callable[[Parameters], M]]:
-    """Return ``theta.forward(task)``; refuse what :func:`check` refuses."""
+    """Return ``theta.forward(task)``; refuse what :func:`check` refuses, and gradients that are not of theta's kind."""
     if not isinstance(theta, Model):
         raise InvalidArgument(f"theta is {_kind(theta)}; expected a model, such as Parameters.initial(task)")
     for name, array in theta.arrays().items():
         _check_library(task, name, array)  # before anything is computed from it
-    linear, pull_back = theta.forward(task)
+    passed = theta.forward(task)
+    if not (isinstance(passed, tuple) and len(passed) == 2 and callable(passed[1])):
+        raise InvalidArgument(
+            f"what {type(theta).__name__}.forward returns is {_kind(passed)}; "
+            "expected two: Parameters and the pull-back of their gradients"
+        )
+    linear, pull_back = passed
     check(task, linear)
+    if type(theta) is not Parameters:
+        _check_gradient(task, theta, pull_back(0 * linear))  # another shape would be broadcast, and trained with
     return linear, pull_back
+
+
+def _check_gradient(task, theta, gradient):
+    """Refuse a gradient of another type than theta, or with an array of another kind or shape than theta's."""
+    kind = type(theta).__name__
+    if type(gradient) is not type(theta):
+        raise InvalidArgument(f"what the pull-back of {kind} returns is {_kind(gradient)}; expected a {kind}")
+    for name, array in theta.arrays().items():
+        check_array(task, f"the pull-back's {name}", getattr(gradient, name), array.shape)
 
 
 def _kind(value) -> str:

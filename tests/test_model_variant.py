@@ -9,7 +9,7 @@ from recipes import recipe
 
 import scbtheory as scb
 from scbtheory import sweeps, training
-from scbtheory.errors import InvalidArgument
+from scbtheory.errors import InvalidArgument, MixedBackends, ShapeMismatch
 
 RECIPE = {}
 exec(recipe("Add a model variant"), RECIPE)
@@ -170,3 +170,36 @@ def test_and_so_it_is_in_a_sweep(task, tmp_path):
     fresh, again = (sweeps.run_all([run], jobs=1, cache=tmp_path)[0] for _ in range(2))
     assert len(list(tmp_path.iterdir())) == 1
     assert fresh.model == again.model
+
+
+def linear_of(theta):
+    return scb.Parameters(theta.W, theta.V)
+
+
+@pytest.mark.parametrize(
+    ("forward", "error", "message"),
+    [
+        (linear_of, InvalidArgument, "Wrong.forward returns is of type Parameters; expected two: Parameters and the"),
+        (lambda theta: (linear_of(theta), theta), InvalidArgument, "returns is of type tuple; expected two"),
+        (lambda theta: (linear_of(theta), lambda g: g), InvalidArgument,
+         "pull-back of Wrong returns is of type Parameters; expected a Wrong"),
+        (lambda theta: (linear_of(theta), lambda g: None), InvalidArgument, "returns is None; expected a Wrong"),
+        (lambda theta: (linear_of(theta), lambda g: type(theta)(g.A[:1], g.V)), ShapeMismatch,
+         r"the pull-back's W has shape \(1, 3\); this task expects \(20, 3\)"),
+        (lambda theta: (linear_of(theta), lambda g: type(theta)(g.A, g.V.tolist())), MixedBackends,
+         r"the pull-back's V is a builtins.list"),
+    ],
+)  # fmt: skip
+def test_a_pull_back_of_another_type_or_shape_is_refused(task, start, forward, error, message):
+    class Wrong(SumNormalised):
+        def forward(self, task):
+            return forward(self)
+
+    wrong = Wrong(start.W, start.V)
+    for use in (
+        lambda: scb.population.gradient(task, wrong),
+        lambda: training.train(task, training.sgd(0.1, batch_size=4), start=wrong, max_samples=8),
+        lambda: training.train(task, training.adam(0.1, batch_size=4), start=wrong, max_samples=8),
+    ):
+        with pytest.raises(error, match=message):
+            use()
