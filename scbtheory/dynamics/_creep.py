@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from scbtheory.checks import positive, real
+from scbtheory.checks import positive, real, reals
 from scbtheory.dynamics._system import System
 from scbtheory.errors import InvalidArgument
 from scbtheory.flows import times
@@ -52,9 +52,9 @@ def creep_velocity(beta, **system):
 
     Raises
     ------
-    InvalidArgument : a number of the system is out of its range.
+    InvalidArgument : a coordinate is not a finite number, or a number of the system is out of its range.
     """
-    s = System(**system)
+    s, beta = System(**system), reals("beta", beta)
     return s.d * (1 - beta) * s.p * beta**4 / (s.p * beta**4 + s.q)
 
 
@@ -75,10 +75,10 @@ def slow_manifold(beta, **system):
 
     Raises
     ------
-    InvalidArgument : beta is 0 somewhere, or a number of the system is out of its range.
+    InvalidArgument : beta is 0 or not finite somewhere, or a number of the system is out of its range.
     """
-    s = System(**system)
-    if np.any(np.asarray(beta) == 0):
+    s, beta = System(**system), reals("beta", beta)
+    if np.any(beta == 0):
         raise InvalidArgument("beta is 0 somewhere, where αβ = 1 has no solution")
     return 1 / beta + s.d * (1 - beta) / (s.p * beta**4 + s.q)
 
@@ -136,8 +136,8 @@ def attention_held_rate(*, K_Q, T, eta_V=1.0) -> float:
     ------
     InvalidArgument : K_Q, T or eta_V is out of its range.
     """
-    System(K_P=0.5, K_Q=K_Q, T=T, eta_V=eta_V)  # any K_P: this stage does not depend on it
-    return eta_V * (K_Q + 1 / T)
+    s = System(K_P=0.5, K_Q=K_Q, T=T, eta_V=eta_V)  # any K_P: this stage does not depend on it
+    return s.eta_V * (s.K_Q + 1 / s.T)
 
 
 def attention_held(*, t, K_Q, T, beta=0.0, eta_V=1.0):

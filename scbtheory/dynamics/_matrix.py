@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scbtheory.checks import correlation, flag, positive, real, whole
+from scbtheory.checks import correlation, flag, positive, real, reals, whole
 from scbtheory.dynamics._reduced import TOLERANCE
 from scbtheory.errors import InvalidArgument
 from scbtheory.flows import integrate
@@ -216,8 +216,21 @@ def support(A, threshold):
     -------
     array
         Booleans; an entry that equals the threshold is not kept.
+
+    Raises
+    ------
+    InvalidArgument : A or the threshold is not finite or no real numbers, unless it is an array of another library.
     """
+    A, threshold = (_comparable(name, x) for name, x in (("A", A), ("threshold", threshold)))
     return threshold < A
+
+
+def _comparable(name, x):
+    """An array as it is, in its own library and precision; NumPy's for a list."""
+    if hasattr(x, "__array_namespace__") and not isinstance(x, (np.ndarray, np.generic)):
+        return x
+    found = reals(name, x)
+    return x if isinstance(x, np.ndarray) else found
 
 
 def recover(task: SCB, A, threshold: float):
@@ -239,7 +252,8 @@ def recover(task: SCB, A, threshold: float):
 
     Raises
     ------
-    InvalidArgument : a column has nothing above the threshold, or one kept whole has no sum above 0 to divide by.
+    InvalidArgument : a column has nothing above the threshold, or one kept whole has no sum above 0 to divide by; or A
+        is not finite, on NumPy.
     ShapeMismatch, MixedBackends : ``A`` does not belong to the task.
     """
     check_array(task, "A", A, (task.context_length, task.vocab_size))

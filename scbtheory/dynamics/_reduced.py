@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scbtheory.checks import pair, positive, whole
+from scbtheory.checks import pair, positive, real, reals, whole
 from scbtheory.dynamics._system import System
+from scbtheory.errors import InvalidArgument
 from scbtheory.flows import integrate
 
 TOLERANCE = 1e-12  # relative, of the integrators
@@ -48,9 +49,9 @@ def velocity(alpha, beta, **system):
 
     Raises
     ------
-    InvalidArgument : a number of the system is out of its range.
+    InvalidArgument : a coordinate is not a finite number, or a number of the system is out of its range.
     """
-    return _velocity(System(**system), alpha, beta)
+    return _velocity(System(**system), reals("alpha", alpha), reals("beta", beta))
 
 
 def _velocity(s, alpha, beta):
@@ -102,7 +103,7 @@ def step(alpha, beta, *, step_size, **system):
     Parameters
     ----------
     alpha, beta : numbers, or arrays that broadcast.
-    step_size : :math:`\eta`, a number or an array that broadcasts.
+    step_size : :math:`\eta`, above 0; a number or an array that broadcasts.
     **system : the numbers of a System, such as K_P, K_Q, T.
 
     Returns
@@ -112,9 +113,15 @@ def step(alpha, beta, *, step_size, **system):
 
     Raises
     ------
-    InvalidArgument : a number of the system is out of its range.
+    InvalidArgument : a coordinate is not a finite number, a step size is not one above 0, or a number of the system is
+        out of its range.
     """
-    d_alpha, d_beta = velocity(alpha, beta, **system)
+    s, alpha, beta, step_size = (
+        System(**system), reals("alpha", alpha), reals("beta", beta), reals("step_size", step_size)
+    )  # fmt: skip
+    if not np.all(step_size > 0):
+        raise InvalidArgument(f"step_size is {step_size}; expected numbers above 0")
+    d_alpha, d_beta = _velocity(s, alpha, beta)
     return alpha + step_size * d_alpha, beta + step_size * d_beta
 
 
@@ -183,7 +190,7 @@ def plane_loss(alpha, beta, *, mu_squared, K_P, K_Q, T):
     Parameters
     ----------
     alpha, beta : numbers, or arrays that broadcast.
-    mu_squared : :math:`\|\mu\|^2`; it only shifts the loss.
+    mu_squared : :math:`\|\mu\|^2`, from 0 to 1; it only shifts the loss.
     K_P, K_Q : in (0, 1) and in (0, 1 - 1/T].
     T : context length, at least 2.
 
@@ -194,7 +201,10 @@ def plane_loss(alpha, beta, *, mu_squared, K_P, K_Q, T):
 
     Raises
     ------
-    InvalidArgument : K_P, K_Q or T is out of its range.
+    InvalidArgument : a coordinate is not a finite number, or another number is out of its range.
     """
-    System(K_P=K_P, K_Q=K_Q, T=T)
+    s, alpha, beta = System(K_P=K_P, K_Q=K_Q, T=T), reals("alpha", alpha), reals("beta", beta)
+    if not 0 <= real("mu_squared", mu_squared) <= 1:
+        raise InvalidArgument(f"mu_squared is {mu_squared!r}; expected a sum of squared chances, from 0 to 1")
+    K_P, K_Q, T = s.K_P, s.K_Q, s.T
     return 0.5 * (1 - mu_squared - 2 * (1 / T + alpha * K_Q) * beta * K_P + (1 / T + alpha**2 * K_Q) * beta**2 * K_P)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from scipy.optimize import brentq
 
-from scbtheory.checks import real
+from scbtheory.checks import real, reals
 from scbtheory.dynamics._system import System, warn
 from scbtheory.errors import InvalidArgument
 from scbtheory.flows import times
@@ -181,9 +181,9 @@ def conserved(alpha, beta, **system):
 
     Raises
     ------
-    InvalidArgument : a number of the system is out of its range.
+    InvalidArgument : a coordinate is not a finite number, or a number of the system is out of its range.
     """
-    s = System(**system)
+    s, alpha, beta = System(**system), reals("alpha", alpha), reals("beta", beta)
     return s.p * beta**2 - s.q * alpha**2
 
 

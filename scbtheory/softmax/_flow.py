@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy.optimize import brentq
 
-from scbtheory.checks import pair, positive, real
+from scbtheory.checks import pair, positive, real, reals
 from scbtheory.dynamics import System
 from scbtheory.errors import InvalidArgument
 from scbtheory.flows import integrate
@@ -38,10 +38,10 @@ def slowdown(alpha, *, K_Q, T):
 
     Raises
     ------
-    InvalidArgument : K_Q or T is out of its range.
+    InvalidArgument : alpha is not finite, or K_Q or T is out of its range.
     """
-    System(K_P=0.5, K_Q=K_Q, T=T)  # any K_P: the factor does not depend on it
-    return _slowdown(alpha, K_Q, T)
+    s = System(K_P=0.5, K_Q=K_Q, T=T)  # any K_P: the factor does not depend on it
+    return _slowdown(reals("alpha", alpha), s.K_Q, s.T)
 
 
 def _slowdown(alpha, K_Q, T):
@@ -69,9 +69,10 @@ def velocity(alpha, beta, *, scale: str = "none", **system):
 
     Raises
     ------
-    InvalidArgument : ``scale`` is not one of ``SCALES``, or a constant is outside its range.
+    InvalidArgument : ``scale`` is not one of ``SCALES``, a coordinate is not a finite number, or a constant is outside
+        its range.
     """
-    return _velocity(System(**system), checked_scale(scale), alpha, beta)
+    return _velocity(System(**system), checked_scale(scale), reals("alpha", alpha), reals("beta", beta))
 
 
 def _velocity(s, scale, alpha, beta):

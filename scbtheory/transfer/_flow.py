@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from scbtheory.checks import positive, real
+from scbtheory.checks import positive, real, reals
 from scbtheory.dynamics import System
 from scbtheory.errors import InvalidArgument
 from scbtheory.flows import integrate, until
@@ -65,9 +65,11 @@ def velocity(alpha, beta, gamma, *, K_hat, K_cross, **system):
 
     Raises
     ------
-    InvalidArgument : a constant is outside its range or not finite, or :math:`K_\times^2 > K_{\hat P}K_P`.
+    InvalidArgument : a coordinate or constant is not finite or outside its range, or
+        :math:`K_\times^2 > K_{\hat P}K_P`.
     """
-    return _velocity(_system(K_hat, K_cross, system), alpha, beta, gamma)
+    c, coordinates = _system(K_hat, K_cross, system), {"alpha": alpha, "beta": beta, "gamma": gamma}
+    return _velocity(c, *(reals(name, x) for name, x in coordinates.items()))
 
 
 def _velocity(c, alpha, beta, gamma):
