@@ -109,7 +109,8 @@ $$ (eq-projected-a)
 and a step along either stays in the set.
 """,
     assumptions=routes.ON_SET,
-    scope="Proved for every $N$ and $T$, on the set. Off the set, the two sides of each equation differ.",
+    scope="Proved for every $N$ and $T$, on the set. Of it $G_V$'s form needs only $V\\mu = \\mu$, and "
+    "$G_{a^{(k)}}$'s only $V\\mu = \\mu$ and $1^\\top a^{(k)} = 1$; without these the sides differ in general.",
     nature="theorem",
     chapter="population_gradient",
     rests_on=("G3", "G4"),

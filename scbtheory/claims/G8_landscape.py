@@ -1,4 +1,4 @@
-r"""G8. The landscape: an excess loss of squares, one family of minima, and saddles that are all left."""
+r"""G8. The landscape: an excess loss of squares, one minimum, and saddles that are all left."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ to $\alpha \to -\infty$.
             "exact",
             "Gröbner bases of three rational systems, T = 5, 7, 10⁹",
             by_groebner,
-            {"zeros that differ": 0, "trace and determinant at the node": 0, "eigenvalue equation, times T²/100": 1},
+            {"zeros that differ": 0, "trace and determinant at the node": 0, "eigenvalue equation, times T²/100": 0.1},
         ),
         Route(
             "numeric",
@@ -171,7 +171,7 @@ to $\alpha \to -\infty$.
                 "distance of the package's list": 1e-8,
                 "trace and determinant at the node": 1e-8,
                 "starts beyond the saddle that come back": 0,
-                "distance of the eigenvalues' slope from −2": 0.05,
+                "distance of the eigenvalues' slope from −2": 0.005,
             },
             margin=3.0,
         ),

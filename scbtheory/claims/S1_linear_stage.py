@@ -78,7 +78,7 @@ def deficit(found, statement, s):
     deficits = [1 - x / y for x, y in zip(found, (alpha, beta), strict=True)]
     early = min(*deficits, s.t / arrival - 1)  # the flow is below S1, and arrives later than S1 predicts
     return {
-        "deficit over its bound": float(max(deficits) / error) if error > 0 else math.inf,
+        "deficit over its bound": float(max(0, *deficits) / error) if error > 0 else math.inf,
         "flow above the upper bound, or early": max(0.0, -float(early)),
     }
 

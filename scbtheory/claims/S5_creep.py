@@ -192,6 +192,11 @@ $$ (eq-slow-eigenvalue)
         slopes(
             f"slopes −2 and −3 of the eigenvalue's error, −1 of place and speed, T = 10², …, 10⁸; {AT_BOTH}",
             order_distances,
+            {
+                f"{name}: distance of a slope": 2e-3
+                for name in ("eigenvalue, one term", "eigenvalue, two terms", "speed")
+            }
+            | {"place: distance of a slope": 0.05},
         ),
         Route(
             "numeric",

@@ -141,8 +141,9 @@ $$ (eq-softmax-agreement)
 """,
     assumptions="logits sped up by (max_t a_t)^-2, T² at the start; same samples, balanced steps; means over 8 tasks, "
     "95 % confidence; at least 15 T steps, as X4 asks for; scales (α, 1/α) are not compared",
-    scope=r"An experiment: means over 8 tasks, 95 % confidence, at least $15\,T$ steps with $\eta = 0.1$; fewer are "
-    r"not enough, by {claim}`X4`. The scales $(\alpha, 1/\alpha)$ along $\alpha\beta = 1$ are not compared.",
+    scope=r"An experiment: means over 8 tasks, 95 % confidence, at least $15\,T$ steps with $\eta = 0.1$; {claim}`X4` "
+    r"asks for $8\,T$ at the most unequal weights that these tasks can have. The scales $(\alpha, 1/\alpha)$ along "
+    r"$\alpha\beta = 1$ are not compared.",
     nature="observation",
     chapter="softmax",
     rests_on=("X4",),

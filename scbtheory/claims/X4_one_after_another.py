@@ -205,7 +205,11 @@ The linear model finds both positions at once, after $\log(2TK_Q)/\eta$.
             "numeric",
             "the flow on three numbers, T = 10⁴ to 10⁵, and the package's c; q₁ = 0.6 and 0.7",
             flows,
-            limit=0.005,
+            {
+                f"relative difference{of} at q₁ = {q}": limit
+                for of, limit in (("", 1e-3), (" of the package's c", 1e-6))
+                for q in (0.6, 0.7)
+            },
             margin=4.0,
         ),
         Route(

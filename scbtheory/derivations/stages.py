@@ -107,11 +107,13 @@ def bound_residuals(alpha_t, beta_t, error, p, q, d):
     r"""S1 with a factor :math:`1-\rho(t)` is a lower bound of the flow while S1's product is below 1.
 
     Along the flow :math:`\dot\alpha = p\beta(1-u)`, :math:`\dot\beta = q\alpha(1-u) + d(1-\beta)` is a linear system
-    with the given function u(t), cooperative while u is in [0, 1]. S1, for which u and :math:`-d\beta` are left out, is
-    a supersolution: an upper bound at every time. Hence u is below S1's product :math:`u_1 = \alpha_1\beta_1`, and
-    :math:`(1-\rho)(\alpha_1, \beta_1)` is a subsolution once :math:`\dot\rho\ge p\beta_1^2` and
-    :math:`\dot\rho\ge q\alpha_1^2 + d`. Both follow from :math:`\dot\rho = p\beta_1^2 + d` and
-    :math:`p\beta_1^2 - q\alpha_1^2 = 2d\alpha_1 \ge 0`, which are returned with :math:`\rho(0)` to be shown to vanish.
+    with the given function u(t). As :math:`\alpha, \beta, u \ge 0`, :math:`\dot\alpha \le p\beta` and
+    :math:`\dot\beta \le q\alpha + d` whatever u is, so S1, the cooperative system with equality, is an upper bound at
+    every time, and u is below S1's product :math:`u_1 = \alpha_1\beta_1`. While that is below 1, the flow's own system
+    is cooperative, too, and :math:`(1-\rho)(\alpha_1, \beta_1)` is a subsolution once
+    :math:`\dot\rho\ge p\beta_1^2` and :math:`\dot\rho\ge q\alpha_1^2 + d`. Both follow from
+    :math:`\dot\rho = p\beta_1^2 + d` and :math:`p\beta_1^2 - q\alpha_1^2 = 2d\alpha_1 \ge 0`, which
+    are returned with :math:`\rho(0)` to be shown to vanish.
     """
     return (
         sp.diff(error, t) - p * beta_t**2 - d,
