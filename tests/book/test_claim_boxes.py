@@ -23,10 +23,10 @@ CLAIM = """
 from scbtheory.verification.claim import Claim, Control, Route
 
 ROUTE = Route("exact", "", lambda statement: {{"difference": 0}})
-CONTROL = Control("", lambda s: ())
+CONTROLS = tuple(Control(mistake, lambda s: ()) for mistake in ("one", "another"))
 CLAIM = Claim(
     id="{id}", title="Of ${id}$", text={text!r}, assumptions="$x > 0$", scope="Proved for *every* size.",
-    nature="{nature}", chapter="{chapter}", statement=lambda s: (), routes=(ROUTE, ROUTE), controls=(CONTROL, CONTROL),
+    nature="{nature}", chapter="{chapter}", statement=lambda s: (), routes=(ROUTE, ROUTE), controls=CONTROLS,
     rests_on={rests},
 )
 """
