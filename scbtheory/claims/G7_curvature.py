@@ -11,7 +11,7 @@ from scbtheory.derivations import symbols as sym
 from scbtheory.verification import routes
 from scbtheory.verification.bundles import Matrices
 from scbtheory.verification.claim import Claim, Control, Route
-from scbtheory.verification.instances import case, gap, relative_gap
+from scbtheory.verification.instances import case, gap, relative_gap, worse
 
 
 def statement(s: Matrices):
@@ -48,7 +48,7 @@ def by_enumeration(world, statement):
         # bulk has multiplicity T - 1: the trace and the constant vector's eigenvalue determine it.
         along = found.sum() / s.T
         here = gap(found, hessian), gap(along, top), gap((found.trace() - along) / (s.T - 1), bulk)
-        worst = {name: max(old, new) for (name, old), new in zip(worst.items(), here, strict=True)}
+        worst = {name: worse(old, new) for (name, old), new in zip(worst.items(), here, strict=True)}
     return worst
 
 
@@ -77,7 +77,7 @@ def by_lanczos(statement):
             relative_gap([package_top[k]], [top]),
             relative_gap([package_bulk[k]], [bulk]),
         )
-        worst = {name: max(old, new) for (name, old), new in zip(worst.items(), here, strict=True)}
+        worst = {name: worse(old, new) for (name, old), new in zip(worst.items(), here, strict=True)}
     return worst
 
 

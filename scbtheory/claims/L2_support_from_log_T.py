@@ -17,7 +17,7 @@ from scbtheory.claims._tasks import on_two
 from scbtheory.derivations import limits as sym
 from scbtheory.verification import quantities, routes
 from scbtheory.verification.claim import Claim, Control, Route
-from scbtheory.verification.instances import gap
+from scbtheory.verification.instances import gap, worse
 from scbtheory.verification.profiles import sized
 
 FALSE_ALARM, MISS = 0.1, 0.1
@@ -68,7 +68,7 @@ def by_enumeration(statement):
             )
             degrees, level, noncentrality = statement(bundle)
             here = gap(degrees, trace), gap(level * s.N * s.T, Fraction(1, 10)), gap(noncentrality, 7 * square)
-            found = {name: max(old, new) for (name, old), new in zip(found.items(), here, strict=True)}
+            found = {name: worse(old, new) for (name, old), new in zip(found.items(), here, strict=True)}
     return found
 
 

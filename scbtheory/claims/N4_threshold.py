@@ -15,7 +15,7 @@ from scipy.special import ndtr
 import scbtheory as scb
 from scbtheory.claims._scalars import changed
 from scbtheory.verification.claim import Claim, Control, Route
-from scbtheory.verification.instances import relative_gap, z_score
+from scbtheory.verification.instances import relative_gap, worse, z_score
 from scbtheory.verification.routes import replaced
 
 
@@ -97,7 +97,7 @@ def by_quadrature(statement):
     found: dict[str, float] = {}
 
     def keep(name, value):
-        found[name] = max(found.get(name, 0.0), float(value))
+        found[name] = worse(found.get(name, 0.0), float(value))
 
     with mp.workdps(30):
         for power, c_ in ((60, mp.mpf(1) / 2), (90, mp.mpf(4) / 5)):
@@ -138,7 +138,7 @@ def by_package(statement):
             least,
             abs(math.exp(brentq(gap, -20, 60)) / batch - 1),
         )
-        found = {name: max(old, new) for (name, old), new in zip(found.items(), here, strict=True)}
+        found = {name: worse(old, new) for (name, old), new in zip(found.items(), here, strict=True)}
     return found
 
 
@@ -165,7 +165,7 @@ def by_sampling(statement):
             z_score(np.abs(step).mean(axis=1), kept),
             z_score(above, math.sqrt(2 * math.log(s.M))),
         )
-        found = {name: max(old, new) for (name, old), new in zip(found.items(), here, strict=True)}
+        found = {name: worse(old, new) for (name, old), new in zip(found.items(), here, strict=True)}
     return found
 
 

@@ -18,7 +18,7 @@ from scbtheory.derivations import noise, sums
 from scbtheory.verification import quantities as sizes
 from scbtheory.verification import routes
 from scbtheory.verification.claim import Claim, Control, Route
-from scbtheory.verification.instances import floating, gap, relative_gap
+from scbtheory.verification.instances import floating, gap, relative_gap, worse
 
 ETA = 0.1
 # T, B, runs at N = 3; and at N = 2, with another P.
@@ -168,7 +168,7 @@ def by_enumeration(statement):
             gap(2 * second - first, ratio * s.rate),  # linear in the rate: its value at 0
             gap(truth, extra),
         )
-        found = {name: max(old, new) for (name, old), new in zip(found.items(), here, strict=True)}
+        found = {name: worse(old, new) for (name, old), new in zip(found.items(), here, strict=True)}
     return found
 
 

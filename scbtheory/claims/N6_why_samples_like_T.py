@@ -19,7 +19,7 @@ from scbtheory.noise import _testing as numerics
 from scbtheory.verification import routes
 from scbtheory.verification.bundles import Matrices
 from scbtheory.verification.claim import Claim, Control, Route
-from scbtheory.verification.instances import Numbers, World, exact, gap
+from scbtheory.verification.instances import Numbers, World, exact, gap, worse
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def by_affinity(statement):
     worst: dict[str, float] = {}
 
     def keep(name, value):
-        worst[name] = max(worst.get(name, 0.0), float(value))
+        worst[name] = worse(worst.get(name, 0.0), float(value))
 
     for task, limit in affinities():
         T = task.context_length
@@ -163,7 +163,7 @@ def by_affinity(statement):
         keep("the package's J, relative", abs(J / numerics.sign_information(task) - 1))
         keep("the package's bound, relative", abs(bound / numerics.sign_error_bound(rho, 50.0) - 1))
         keep("the package's Φ, relative", abs(ndtr(-math.sqrt(argument)) / numerics.sign_test_error(task, 50.0) - 1))
-        keep("w's floor above w, relative", floor / scb.noise.sign_noise(task) - 1)
+        keep("w's floor above w, relative", np.maximum(0.0, floor / scb.noise.sign_noise(task) - 1))
         keep("floor where N = 2 attains it, relative", abs(floor * limit * 2 - 1))
     return worst
 

@@ -15,6 +15,7 @@ from scbtheory.claims._scalars import AT, FITTED, LENGTHS, RATES, digits, growth
 from scbtheory.derivations import reduction as sym
 from scbtheory.verification.bundles import Scalars
 from scbtheory.verification.claim import Claim, Control, Route
+from scbtheory.verification.instances import worse
 
 
 def statement(s: Scalars):
@@ -70,7 +71,7 @@ def by_groebner(statement):
             max(abs(node.trace() - at_node[0]), abs(node.det() - at_node[1])),
             max(x * T**2 / 100 for x in left),
         )
-        found = {name: max(old, new) for (name, old), new in zip(found.items(), here, strict=True)}
+        found = {name: worse(old, new) for (name, old), new in zip(found.items(), here, strict=True)}
     return found
 
 

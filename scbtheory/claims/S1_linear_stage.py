@@ -76,10 +76,10 @@ def deficit(found, statement, s):
     """How the flow's (alpha, beta) at ``s.t`` sits in the stated band: between 0 and 1, or beyond it."""
     alpha, beta, error, arrival, *_ = statement(changed(s, n=0, eta=0))
     deficits = [1 - x / y for x, y in zip(found, (alpha, beta), strict=True)]
-    early = min(*deficits, s.t / arrival - 1)  # the flow is below S1, and arrives later than S1 predicts
+    early = np.min([*deficits, s.t / arrival - 1])  # the flow is below S1, and arrives later than S1 predicts
     return {
-        "deficit over its bound": float(max(0, *deficits) / error) if error > 0 else math.inf,
-        "flow above the upper bound, or early": max(0.0, -float(early)),
+        "deficit over its bound": float(np.max([0.0, *deficits]) / error) if error > 0 else math.inf,
+        "flow above the upper bound, or early": float(np.maximum(0.0, -early)),
     }
 
 

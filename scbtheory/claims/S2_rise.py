@@ -14,7 +14,7 @@ from scbtheory.derivations import reduction, stages
 from scbtheory.verification import routes
 from scbtheory.verification.bundles import Rising
 from scbtheory.verification.claim import Claim, Control, Route
-from scbtheory.verification.instances import relative_gap
+from scbtheory.verification.instances import relative_gap, worse
 
 
 def statement(s: Rising):
@@ -119,7 +119,7 @@ def integrated(statement):
             relative_gap(true, speeds),
             float(np.ptp(conserved) / alpha**2),
         )
-        found = {name: max(old, new) for (name, old), new in zip(found.items(), here, strict=True)}
+        found = {name: worse(old, new) for (name, old), new in zip(found.items(), here, strict=True)}
     return found
 
 

@@ -12,7 +12,7 @@ from scbtheory.claims._reduction import SMALL, points
 from scbtheory.derivations import reduction, stages
 from scbtheory.verification import routes
 from scbtheory.verification.claim import Claim, Control, Route
-from scbtheory.verification.instances import case, gap
+from scbtheory.verification.instances import case, gap, worse
 
 
 def statement(s):
@@ -56,7 +56,7 @@ def by_enumeration(statement):
                 low, high, signal, total = statement(column(q, s.T, alpha, s.one_T))
                 off = gap(a[q == 0].max(), low) if (q == 0).any() else 0
                 here = off, gap(a[q > 0].min(), high), gap(signal, total * q)
-                found = {name: max(old, new) for (name, old), new in zip(found.items(), here, strict=True)}
+                found = {name: worse(old, new) for (name, old), new in zip(found.items(), here, strict=True)}
     return found
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 from scbtheory.verification import routes
 from scbtheory.verification.claim import Route
-from scbtheory.verification.instances import Numbers, World, case, exact
+from scbtheory.verification.instances import Numbers, World, case, exact, worse
 
 SMALL = ((2, 2), (2, 3), (3, 2), (2, 4))
 FROM_LOSS = f"{routes.ALL_SIZES}: from the loss of one sample, word by word"
@@ -56,7 +56,7 @@ def enumerated(differences, scope=ENUMERATED) -> Route:
         found: dict = {}
         for s in points():
             for name, value in differences(s, statement).items():
-                found[name] = max(found.get(name, 0), value)
+                found[name] = worse(found.get(name, 0), value)
         return found
 
     return Route("exact", scope, residuals)

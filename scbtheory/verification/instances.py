@@ -16,7 +16,7 @@ import sympy as sp
 
 import scbtheory as scb
 
-__all__ = ["Case", "Numbers", "World", "case", "exact", "floating", "gap", "relative_gap", "z_score"]
+__all__ = ["Case", "Numbers", "World", "case", "exact", "floating", "gap", "relative_gap", "worse", "z_score"]
 
 
 @dataclass(frozen=True)
@@ -243,6 +243,11 @@ def relative_gap(found, stated) -> float:
     """Return the largest difference relative to the largest entry of ``found``."""
     scale = float(np.max(np.abs(np.asarray(found, dtype=float))))
     return float(np.max(np.abs(np.asarray(found, dtype=float) - np.asarray(stated, dtype=float)))) / scale
+
+
+def worse(first, second):
+    """Return the larger of two residuals by size, so that one below 0 is refused and not lost; NaN is worst of all."""
+    return max(first, second, key=lambda x: (x != x, abs(x)))
 
 
 def z_score(samples, stated) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from scbtheory.verification.claim import Route
-from scbtheory.verification.instances import World, case, exact
+from scbtheory.verification.instances import World, case, exact, worse
 
 __all__ = [
     "ALL_SIZES",
@@ -60,8 +60,7 @@ def enumeration(difference, admissible=False) -> Route:
         found: dict = {}
         for world in worlds(admissible):
             for name, value in named(difference(world, statement), "difference").items():
-                # By its size, so that one below 0 is refused and not lost; what is no number is the worst of all.
-                found[name] = max(found.get(name, 0), value, key=lambda x: (x != x, abs(x)))
+                found[name] = worse(found.get(name, 0), value)
         return found
 
     return Route("exact", ENUMERATED, residuals)

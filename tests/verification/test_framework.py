@@ -2,6 +2,7 @@
 
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from scbtheory import claims
 from scbtheory.errors import InvalidArgument
 from scbtheory.verification import ledger, report, routes, terminal
 from scbtheory.verification.claim import KINDS, Claim, Control, Finding, Route, run, verify
-from scbtheory.verification.instances import World, exact, gap, z_score
+from scbtheory.verification.instances import World, exact, gap, worse, z_score
 
 
 def route(answers, limit=0.0, kind="numeric", margin=2.0):
@@ -111,6 +112,13 @@ def test_a_residual_with_a_sign_is_an_error_and_no_agreement():
     assert not found.holds
     assert "length is -2.0" in found.evidence[1].error
     assert [control.rejected for control in found.controls] == [True, False]
+
+
+@pytest.mark.parametrize("bad", [-2, math.nan])
+@pytest.mark.parametrize("other", [0, 1.0, Fraction(1, 2)])
+def test_the_worse_residual_is_found_in_any_order(bad, other):
+    for found in (worse(bad, other), worse(other, bad)):
+        assert found is bad
 
 
 @pytest.mark.parametrize("bad", [-2, math.nan])
