@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -58,8 +59,8 @@ class Model:
         Parameters
             ``A`` (T, N) and ``V`` (N, N): the linear model that is the same function.
         callable
-            From a gradient in these, the transposed Jacobian times it: a gradient in the model's own parameters. It is
-            tried on one of zeros first: of another type or shape than the model's own, its gradients are refused.
+            From a gradient in these, the transposed Jacobian times it: a gradient in the model's own parameters, of
+            its type and their shapes.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how it computes attention and value")
 
@@ -207,18 +208,17 @@ def forward(task: SCB, theta: M) -> tuple[Parameters, Callable[[Parameters], M]]
         )
     linear, pull_back = passed
     check(task, linear)
-    if type(theta) is not Parameters:
-        _check_gradient(task, theta, pull_back(0 * linear))  # another shape would be broadcast, and trained with
-    return linear, pull_back
+    return linear, pull_back if type(theta) is Parameters else partial(_pulled_back, task, theta, pull_back)
 
 
-def _check_gradient(task, theta, gradient):
-    """Refuse a gradient of another type than theta, or with an array of another kind or shape than theta's."""
-    kind = type(theta).__name__
-    if type(gradient) is not type(theta):
-        raise InvalidArgument(f"what the pull-back of {kind} returns is {_kind(gradient)}; expected a {kind}")
-    for name, array in theta.arrays().items():
-        check_array(task, f"the pull-back's {name}", getattr(gradient, name), array.shape)
+def _pulled_back(task, theta, pull_back, gradient):
+    """The pull-back's gradient; another type than theta's, or an array of another kind or shape, is refused."""
+    found, kind = pull_back(gradient), type(theta).__name__
+    if type(found) is not type(theta):
+        raise InvalidArgument(f"what the pull-back of {kind} returns is {_kind(found)}; expected a {kind}")
+    for name, array in theta.arrays().items():  # another shape would be broadcast, and trained with
+        check_array(task, f"the pull-back's {name}", getattr(found, name), array.shape)
+    return found
 
 
 def _kind(value) -> str:

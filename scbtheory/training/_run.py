@@ -95,7 +95,8 @@ def train(
                 "end; give max_samples, or the stage max_steps"
             )
     start = Parameters.initial(task) if start is None else start
-    forward(task, start)
+    linear, pull_back = forward(task, start)
+    pull_back(0 * linear)  # refused now, if it returns something else than start's gradients
     narrow = [stage.name for stage in stages if not stage.any_model]
     if narrow and not isinstance(start, Parameters):
         raise InvalidArgument(f"start is a {type(start).__name__}, but the stages {narrow} train the linear model only")
