@@ -137,7 +137,7 @@ def by_searching(statement):
             ("|z| of misses", misses, expected * runs),
         ):
             spread = math.sqrt(max(mean, 1.0))
-            scores[name] = max(scores[name], abs(seen - mean) / spread)
+            scores[name] = worse(scores[name], abs(seen - mean) / spread)
     return scores
 
 

@@ -16,7 +16,7 @@ from scbtheory.claims._information import Mixture, inverse
 from scbtheory.derivations import limits_information as derivation
 from scbtheory.verification import routes
 from scbtheory.verification.claim import Claim, Control, Route
-from scbtheory.verification.instances import Numbers, World, exact, gap, relative_gap, z_score
+from scbtheory.verification.instances import Numbers, World, exact, gap, relative_gap, worse, z_score
 
 NAMES = ("information", "A, μ unknown", "V, μ unknown", "A, μ known", "V, μ known", "A, squares", "V, squares")
 
@@ -49,6 +49,8 @@ def sandwich(s: Mixture):
 
 # --- routes --------------------------------------------------------------------------------------
 
+simplified = cache(sp.simplify)  # most controls state the same information
+
 
 def derived(statement):
     """The information for all two-token laws on two positions; the bounds at a rational point."""
@@ -58,7 +60,7 @@ def derived(statement):
     stated = sp.Matrix(moves.T @ found @ moves)
     values = derivation.VALUES
     # Where a difference is not 0 at a point it need not be simplified.
-    wrong = sum(x.subs(values) != 0 or not vanishes(x) for x in derivation.information() - stated)
+    wrong = sum(x.subs(values) != 0 or simplified(x) != 0 for x in derivation.information() - stated)
     point = Mixture(
         np.array(derivation.P.subs(values).tolist()),
         [sp.nsimplify(x.subs(values)) for x in derivation.MU],
@@ -68,11 +70,6 @@ def derived(statement):
     truths = (*derivation.bounds(False), *derivation.bounds(True), *derivation.least_squares(True))
     differ = [int(sp.nsimplify(a - b) != 0) for a, b in zip(numbers, truths, strict=True)]
     return {"terms of the information": wrong} | dict(zip(NAMES[1:], differ, strict=True))
-
-
-@cache  # most controls state the same information
-def vanishes(x) -> bool:
-    return sp.simplify(x) == 0
 
 
 def statement_at(statement, s, only_information):
@@ -166,7 +163,7 @@ def by_enumeration(statement):
     worst = dict.fromkeys(NAMES, Fraction(0))
     for s, truth in enumerated():
         for name, found, stated in zip(NAMES, truth, statement(s), strict=True):
-            worst[name] = max(worst[name], gap(found, stated))
+            worst[name] = worse(worst[name], gap(found, stated))
     return worst
 
 

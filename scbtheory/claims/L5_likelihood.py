@@ -13,6 +13,7 @@ from scbtheory.derivations import limits_information as derivation
 from scbtheory.training import Likelihood, Refit, rounded, train
 from scbtheory.verification import quantities
 from scbtheory.verification.claim import Claim, Control, Route
+from scbtheory.verification.instances import worse
 from scbtheory.verification.profiles import sized
 
 # Runs and samples of each: the likelihood is to be told from least squares, a sixth above it.
@@ -88,7 +89,7 @@ def by_training(statement):
         )
         for name, found, stated in zip(worst, (likelihood, small), statement(bundle), strict=True):
             spread = found.std(ddof=1) / len(found) ** 0.5
-            worst[name] = max(worst[name], abs(found.mean() - sum(stated)) / spread)
+            worst[name] = worse(worst[name], abs(found.mean() - sum(stated)) / spread)
     return worst
 
 

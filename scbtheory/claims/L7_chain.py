@@ -15,7 +15,7 @@ from scbtheory.claims._tasks import task_on_two
 from scbtheory.derivations import chain as derivation
 from scbtheory.verification import quantities, routes
 from scbtheory.verification.claim import Claim, Control, Route
-from scbtheory.verification.instances import z_score
+from scbtheory.verification.instances import worse, z_score
 from scbtheory.verification.profiles import sized
 
 STICKINESS = 0.5
@@ -118,7 +118,7 @@ def by_enumeration(statement):
             ])  # fmt: skip
         for k in range(n.N):
             for name, gaps in differences(n.seen_from(k), rate, pairs, statement).items():
-                worst[name] = max(worst.get(name, 0), *(abs(gap).max() for gap in gaps))
+                worst[name] = worse(worst.get(name, 0), *(abs(gap).max() for gap in gaps))
     return worst
 
 
@@ -139,7 +139,7 @@ def by_powers(statement):
     for t, u in product(range(T), repeat=2):
         pairs[t, u] = ahead[t - u] if t >= u else ahead[u - t].T
     found = differences(n, STICKINESS, pairs, statement)
-    return {name: max(np.abs(gap).max() for gap in gaps) for name, gaps in found.items()}
+    return {name: worse(*(np.abs(gap).max() for gap in gaps)) for name, gaps in found.items()}
 
 
 @cache

@@ -18,6 +18,7 @@ from scbtheory.claims._tasks import task_on_two
 from scbtheory.derivations import concentration as derivation
 from scbtheory.verification import quantities
 from scbtheory.verification.claim import Claim, Control, Route
+from scbtheory.verification.instances import worse
 from scbtheory.verification.profiles import sized
 
 EPSILON, DELTA, RUNS, LOOSE = 0.05, 0.1, 100, 100
@@ -147,7 +148,7 @@ def by_package(statement):
         task, stated = place(which), enough(statement, which)
         given = limits.samples(task, EPSILON, DELTA)
         for name, x, y in zip(found, (given.level, given.search, given.estimate), stated, strict=False):
-            found[name] = max(found[name], abs(x / y - 1))
+            found[name] = worse(found[name], abs(x / y - 1))
         numbers = limits.Numbers(
             task.vocab_size, task.context_length, 2, task.K_P, min(POSITIONS), float(task.mu.min())
         )

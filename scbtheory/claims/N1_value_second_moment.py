@@ -19,7 +19,7 @@ from scbtheory.claims._noise import (
 from scbtheory.derivations import noise, sums
 from scbtheory.verification import routes
 from scbtheory.verification.claim import Claim, Control, Route
-from scbtheory.verification.instances import gap, relative_gap, z_score
+from scbtheory.verification.instances import gap, relative_gap, worse, z_score
 
 
 def statement(s):
@@ -66,7 +66,7 @@ def by_enumeration(statement):
         for k in range(w.numbers.N):
             stated = statement(Sums(w.numbers).seen_from(k))
             for name, x, y in zip(found, norms[k], stated, strict=True):
-                found[name] = max(found[name], gap(x, y))
+                found[name] = worse(found[name], gap(x, y))
     return found
 
 

@@ -12,7 +12,7 @@ from scbtheory.claims._reduction import ENUMERATED, FROM_LOSS, SCRATCH, floating
 from scbtheory.derivations import reduction as sym
 from scbtheory.verification import routes
 from scbtheory.verification.claim import Claim, Control, Route
-from scbtheory.verification.instances import World, gap, relative_gap
+from scbtheory.verification.instances import World, gap, relative_gap, worse
 
 NAMES = "loss", "slope in β", "slope in α", "rate"
 
@@ -61,7 +61,7 @@ def by_enumeration(statement):
         d_alpha, d_beta = velocity(s)
         found = (centre, in_beta, in_alpha, in_beta * d_beta + in_alpha * d_alpha)
         for name, x, y in zip(NAMES, found, statement(s), strict=True):
-            worst[name] = max(worst[name], gap(x, y))
+            worst[name] = worse(worst[name], gap(x, y))
     return worst
 
 

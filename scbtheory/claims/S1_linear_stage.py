@@ -30,7 +30,7 @@ from scbtheory.claims._scalars import (
 from scbtheory.derivations import stages
 from scbtheory.verification.bundles import Timed
 from scbtheory.verification.claim import Claim, Control, Route
-from scbtheory.verification.instances import relative_gap
+from scbtheory.verification.instances import relative_gap, worst
 
 
 def statement(s: Timed):
@@ -83,11 +83,6 @@ def deficit(found, statement, s):
     }
 
 
-def worst(*found):
-    """The largest of each residual."""
-    return {name: max(x[name] for x in found) for name in found[0]}
-
-
 @cache
 def reference(T):
     """(t, (alpha, beta)) of the flow at a fixed time first, then through S1's trust region."""
@@ -130,7 +125,7 @@ def on_the_plane(statement):
     shares = [np.array(descent(T)) / stepped(statement, floats(T=T, **CONSTANTS)) for T in LENGTHS]
     here = {"T": 1e6, "t": 20.0, **CONSTANTS}
     package = (*scb.dynamics.linearised(**here), scb.dynamics.linearised_error(**here))
-    return worst(*found) | {
+    return worst(found) | {
         "distance of the error's slope from −1": abs(slope(errors) + 1),
         STEPS_SLOPE: max(abs(slope(1 - x) + 1) for x in np.transpose(shares)),
         "relative difference of the package": relative_gap(package, statement(floats(rho=0.1, n=0, eta=0, **here))[:3]),
@@ -143,10 +138,8 @@ def all_matrices(statement):
     s = {"K_P": task.K_P, "K_Q": task.K_Q, "T": 2000}
     trusted = (times > 1) & (times < scb.dynamics.linearised_until(**s))
     band = worst(
-        *(
-            deficit((a, b), statement, task_floats(task, t=t, rho=a))
-            for t, a, b in zip(times[trusted], alpha[trusted], beta[trusted], strict=True)
-        )
+        deficit((a, b), statement, task_floats(task, t=t, rho=a))
+        for t, a, b in zip(times[trusted], alpha[trusted], beta[trusted], strict=True)
     )
     task, found = matrix_descent()
     return band | {"steps of all matrices, relative": relative_gap(found / stepped(statement, task_floats(task)), 1)}

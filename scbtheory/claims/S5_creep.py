@@ -29,6 +29,7 @@ from scbtheory.claims._scalars import (
 from scbtheory.derivations import reduction, stages
 from scbtheory.verification.bundles import Scalars
 from scbtheory.verification.claim import Claim, Control, Route
+from scbtheory.verification.instances import worst
 
 
 def statement(s: Scalars):
@@ -93,8 +94,7 @@ def order_distances(statement):
 
     The largest distances of two pairs of constants.
     """
-    pairs = [_distances(statement, constants) for constants in (CONSTANTS, OTHERS)]
-    return {name: max(pair[name] for pair in pairs) for name in pairs[0]}
+    return worst(_distances(statement, constants) for constants in (CONSTANTS, OTHERS))
 
 
 def _distances(statement, constants):

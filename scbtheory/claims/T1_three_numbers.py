@@ -18,7 +18,7 @@ from scbtheory.derivations import transfer as sym
 from scbtheory.verification import routes
 from scbtheory.verification.bundles import Pretrained
 from scbtheory.verification.claim import Claim, Control, Route
-from scbtheory.verification.instances import Numbers, World, case, exact, gap, relative_gap, z_score
+from scbtheory.verification.instances import Numbers, World, case, exact, gap, relative_gap, worst, z_score
 
 SMALL = ((2, 2), (2, 3), (3, 2))
 ENUMERATED = "every context, trigger and output in fractions, (N, T) = " + ", ".join(f"{N}×{T}" for N, T in SMALL)
@@ -92,8 +92,7 @@ def enumerated_points() -> tuple[Finetuned, ...]:
 
 
 def enumerated(statement):
-    gaps = [_enumerated(s, statement) for s in enumerated_points()]
-    return {name: max(found[name] for found in gaps) for name in gaps[0]}
+    return worst(_enumerated(s, statement) for s in enumerated_points())
 
 
 def _enumerated(s, statement):

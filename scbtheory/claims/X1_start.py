@@ -15,7 +15,7 @@ from scbtheory.derivations import reduction, softmax
 from scbtheory.derivations import symbols as sym
 from scbtheory.verification.bundles import Logits
 from scbtheory.verification.claim import Claim, Control, Route
-from scbtheory.verification.instances import case, relative_gap, z_score
+from scbtheory.verification.instances import case, relative_gap, worst, z_score
 
 
 def statement(s: Logits, g):
@@ -41,8 +41,7 @@ def derived(statement):
 
 def explicit(statement):
     """SymPy differentiates each entry of an explicit softmax, T = 2 to 5, and multiplies fractions."""
-    gaps = [_explicit(T, statement) for T in (2, 3, 4, 5)]
-    return {name: max(found[name] for found in gaps) for name in gaps[0]}
+    return worst(_explicit(T, statement) for T in (2, 3, 4, 5))
 
 
 def _explicit(T, statement):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 from scbtheory.verification import routes
 from scbtheory.verification.claim import Route
-from scbtheory.verification.instances import Numbers, World, case, exact, worse
+from scbtheory.verification.instances import Numbers, World, case, exact, worst
 
 SMALL = ((2, 2), (2, 3), (3, 2), (2, 4))
 FROM_LOSS = f"{routes.ALL_SIZES}: from the loss of one sample, word by word"
@@ -52,14 +52,7 @@ def floating_point() -> tuple:
 def enumerated(differences, scope=ENUMERATED) -> Route:
     """The exact route: each named difference, over all points, must be 0."""
 
-    def residuals(statement):
-        found: dict = {}
-        for s in points():
-            for name, value in differences(s, statement).items():
-                found[name] = worse(found.get(name, 0), value)
-        return found
-
-    return Route("exact", scope, residuals)
+    return Route("exact", scope, lambda statement: worst(differences(s, statement) for s in points()))
 
 
 def descent_direction(s, A, V):

@@ -260,12 +260,8 @@ def phase_diagram(
         if not values or len(set(values)) < len(values):
             raise InvalidArgument(f"{name} is {values}; expected one or more, all different")
     runs, blocks = count("runs", runs), count("blocks", blocks)
-    vocab_size, sparsity, seed = (
-        count("vocab_size", vocab_size),
-        count("sparsity", sparsity),
-        below("seed", seed, 2**64),
-    )
-    step_size = positive("step_size", step_size)
+    vocab_size, sparsity = count("vocab_size", vocab_size), count("sparsity", sparsity)
+    step_size, seed = positive("step_size", step_size), below("seed", seed, 2**64)
     points = [
         SignPoint(T, B, runs, step_size, vocab_size, sparsity, seed, block)
         for T in lengths for B in batches for block in range(blocks)

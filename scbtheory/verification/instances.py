@@ -16,7 +16,7 @@ import sympy as sp
 
 import scbtheory as scb
 
-__all__ = ["Case", "Numbers", "World", "case", "exact", "floating", "gap", "relative_gap", "worse", "z_score"]
+__all__ = ["Case", "Numbers", "World", "case", "exact", "floating", "gap", "relative_gap", "worse", "worst", "z_score"]
 
 
 @dataclass(frozen=True)
@@ -245,9 +245,15 @@ def relative_gap(found, stated) -> float:
     return float(np.max(np.abs(np.asarray(found, dtype=float) - np.asarray(stated, dtype=float)))) / scale
 
 
-def worse(first, second):
-    """Return the larger of two residuals by size, so that one below 0 is refused and not lost; NaN is worst of all."""
-    return max(first, second, key=lambda x: (x != x, abs(x)))
+def worse(*residuals):
+    """Return the largest by size, so that one below 0 is refused and not lost; what is no number is worst of all."""
+    return max(residuals, key=lambda x: (x != x, abs(x)))
+
+
+def worst(rounds) -> dict:
+    """Return the worst residual of each name, of rounds that measure the same."""
+    first, *others = rounds
+    return {name: worse(value, *(found[name] for found in others)) for name, value in first.items()}
 
 
 def z_score(samples, stated) -> float:

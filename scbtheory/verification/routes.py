@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from scbtheory.verification.claim import Route
-from scbtheory.verification.instances import World, case, exact, worse
+from scbtheory.verification.instances import World, case, exact, worst
 
 __all__ = [
     "ALL_SIZES",
@@ -57,11 +57,7 @@ def enumeration(difference, admissible=False) -> Route:
     """
 
     def residuals(statement):
-        found: dict = {}
-        for world in worlds(admissible):
-            for name, value in named(difference(world, statement), "difference").items():
-                found[name] = worse(found.get(name, 0), value)
-        return found
+        return worst(named(difference(world, statement), "difference") for world in worlds(admissible))
 
     return Route("exact", ENUMERATED, residuals)
 
