@@ -147,6 +147,7 @@ def test_the_stages_follow_each_other_and_the_flow():
     assert dynamics.attention_held(t=found.refit, K_Q=0.5, T=1e4) == pytest.approx(0.99)
     assert found.warnings == ()
     assert [b.claim for b in found.boundaries] == ["R4", "S1", "S3", "S2", "S5", "S7"]
+    assert found.boundaries[3].trust == f"while well below the creep's {-1 / dynamics.creep_rate(**LONG):.2g}"
 
 
 def test_balanced_steps_leave_nothing_to_creep():

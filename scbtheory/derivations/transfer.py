@@ -58,11 +58,16 @@ def residual_terms(d_alpha, d_beta, d_gamma, *, same_law=False, shift=0) -> int:
     return _left(found_V, stated_V) + _left(found_a, stated_a)
 
 
+def _point(shift):
+    """V and one column of attention on T1's space, V with a shift that leaves it."""
+    V = s.mu * s.one_N.T + beta * reduction.P_DEVIATION + gamma * HAT + shift * (H * s.mu - s.mu) * s.one_N.T
+    return V, reduction.uniform + alpha * reduction.Q_DEVIATION
+
+
 @cache  # every wrong version of a statement is compared with the same
 def _mean_gradients(same_law, shift):
     rules = RULES + SAME_LAW if same_law else RULES
-    V = s.mu * s.one_N.T + beta * reduction.P_DEVIATION + gamma * HAT + shift * (H * s.mu - s.mu) * s.one_N.T
-    a = reduction.uniform + alpha * reduction.Q_DEVIATION
+    V, a = _point(shift)
     samples = gradients.projected_sample_V(), gradients.projected_sample_A()
     return rules, *(gradients.expected(reduction.on(sample, V, a), rules) for sample in samples)
 

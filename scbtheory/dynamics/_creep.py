@@ -33,7 +33,11 @@ def creep_rate(**system) -> float:
     ------
     InvalidArgument : a number of the system is out of its range.
     """
-    s = System(**system)
+    return rate_of(System(**system))
+
+
+def rate_of(s: System) -> float:
+    """:func:`creep_rate` of a system that is there already."""
     return -s.d * s.p / (s.p + s.q)
 
 

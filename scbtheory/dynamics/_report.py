@@ -67,7 +67,6 @@ class Stages:
     def boundaries(self) -> tuple[Boundary, ...]:
         """The times as lines of a table."""
         s = self.system
-        creep_rate = s.d * s.p / (s.p + s.q)
         return (
             Boundary("start of stage 1", 0.0, "R4", f"the start is {s.d / s.q:.2g} from the saddle in alpha"),
             Boundary(
@@ -77,7 +76,8 @@ class Stages:
                 "half time, αβ = 1/2", self.half_time, "S3", f"second order; first: {self.half_time_error:.1g} off"
             ),
             Boundary(
-                "end of stage 2, αβ = 0.99", self.rise_end, "S2", f"while well below the creep's {1 / creep_rate:.2g}"
+                "end of stage 2, αβ = 0.99", self.rise_end, "S2",
+                f"while well below the creep's {-1 / _creep.rate_of(s):.2g}",
             ),
             Boundary(
                 "creep, lasting", self.creep, "S5", f"along αβ = 1 to beta within 1 % of 1; up to about {s.d:.1g} of it"

@@ -16,7 +16,9 @@ def test_the_field_is_derived_for_any_stationary_law_centred_or_not():
     assert d.field_is_derived()
     field = matrices(d.field())
     assert d.residual_terms(*field, same_law=True) == 0
-    assert d.residual_terms(*field, shift=sp.Symbol("z")) == 0
+    z = sp.Symbol("z")
+    assert z in d._point(z)[0].free_symbols, "nothing is left of a shift because there was one"
+    assert d.residual_terms(*field, shift=z) == 0
 
 
 @pytest.mark.parametrize("index", range(3))
